@@ -1,0 +1,109 @@
+"""Enclosing every execution: one interval per node that holds its value in all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from errbound.arithmetic import Arithmetic
+from errbound.number import BY_DTYPE, Interval, require_subnormals
+from errbound.ops import Constant, Step
+from errbound.program import Node, Program
+
+Visit = Callable[[Node, Any, Tensor], None]
+
+
+@dataclass(frozen=True)
+class Enclosed:
+    """The result of enclosing a batch.
+
+    Attributes:
+        output: interval of the program's output.
+        overflow: (samples,) int64; -1, or the index of the first node at which the range of a
+            format may be left (0 is the input, k the k-th node). Such a sample's ends are finite
+            but mean nothing from that node on.
+    """
+
+    output: Interval
+    overflow: Tensor
+
+
+class Encloser:
+    """Encloses a program under an arithmetic; weights are prepared once."""
+
+    def __init__(self, program: Program, arithmetic: Arithmetic) -> None:
+        require_subnormals()
+        self.program = program
+        self.arithmetic = arithmetic
+        self._constants = {k: Constant(v) for k, v in program.constants.items()}
+        self._folded: dict[str, Any] = {}
+        self._index = {node.name: i for i, node in enumerate(program.nodes, start=1)}
+
+    def __call__(self, x: Tensor, visit: Visit | None = None) -> Enclosed:
+        """Enclose the batch ``x`` (already rounded to the program's input dtype).
+
+        ``visit(node, value, alive)`` sees each node's interval (or list of intervals) and which
+        samples are still meaningful, (samples,) bool.
+        """
+        samples = x.shape[0]
+        finite = torch.isfinite(x)
+        overflow = torch.where(finite.reshape(samples, -1).all(dim=1), -1, 0)
+        start = Interval.point(torch.where(finite, x, torch.zeros_like(x)))
+
+        def evaluate(node: Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            if not _varies((args, kwargs)):
+                return self._fold(node, args, kwargs)
+            storage = BY_DTYPE.get(node.dtype) if node.dtype is not None else None
+            step = Step(self.arithmetic, storage or self.arithmetic.intermediate, samples)
+            value = node.op.enclose(step, *args, **kwargs)
+            if bool(step.overflow.any()):
+                here = step.overflow & (overflow < 0)
+                overflow[here] = self._index[node.name]
+            if visit is not None and node.dtype is not None:
+                visit(node, value, overflow < 0)
+            return value
+
+        with torch.inference_mode():
+            output = self.program.evaluate(start, self._constants, evaluate)
+        if isinstance(output, Constant):
+            output = Interval.point(output.value.expand(samples, *output.shape[1:]))
+        return Enclosed(output, overflow)
+
+    def _fold(self, node: Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A node that depends on constants alone: the kernel's own result is used.
+
+        Sound for operators without freedom of order; sums over constants are not folded.
+        """
+        if node.op.terms is not None:
+            raise NotConstant(node.where)
+        if node.name not in self._folded:
+            value = node.op.call(
+                *(_plain(a) for a in args), **{k: _plain(v) for k, v in kwargs.items()}
+            )
+            self._folded[node.name] = Constant(value) if isinstance(value, Tensor) else value
+        return self._folded[node.name]
+
+
+class NotConstant(ValueError):
+    """A sum over weights: its order is free, so it is not one constant."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__(f"{where}: weights computed from weights by a sum are not supported yet")
+
+
+def _varies(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(_varies(v) for v in value.values())
+    if isinstance(value, list | tuple):
+        return any(_varies(v) for v in value)
+    return isinstance(value, Interval)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return value.value if isinstance(value, Constant) else value

@@ -1,0 +1,35 @@
+"""``torch-cpu``: the kernels of torch 2.13 on x86-64, as read off them and tested.
+
+Each sentence of ``assumptions`` is falsified bit by bit in ``tests/arithmetic``.
+"""
+
+from __future__ import annotations
+
+from errbound.arithmetic._arithmetic import Arithmetic, FunctionError
+from errbound.number import BFLOAT16, BINARY16, BINARY32, accumulation
+
+TORCH_CPU = Arithmetic(
+    name="torch-cpu",
+    summary="torch on x86-64 CPUs: binary32 accumulation in any order, one rounding on store",
+    assumptions=(
+        "sums are trees of binary32 additions to nearest in any order, with or without FMA; "
+        "no Winograd, no FFT, no 16-bit partial sums",
+        "a sum of products is rounded to storage once, after the bias; a linear layer on an input "
+        "of three or more dimensions may add the bias after that rounding, with another one",
+        "binary16 and binary32 keep subnormals; bfloat16 sums may flush subnormal operands, "
+        "products and partial sums to zero (oneDNN on AMX)",
+        "elementwise arithmetic is computed in binary32 and rounded to storage",
+        "sigmoid and tanh of 16-bit values are those of this machine's kernels (exhaustive "
+        "tables); in binary32 their error is the measured profile",
+    ),
+    intermediate=BINARY32,
+    sums={
+        BINARY32.name: accumulation(BINARY32, BINARY32),
+        BINARY16.name: accumulation(BINARY16, BINARY32),
+        BFLOAT16.name: accumulation(BFLOAT16, BINARY32, flush=True),
+    },
+    functions={
+        "sigmoid": FunctionError(relative=2.0**-21, absolute=2.0**-125),
+        "tanh": FunctionError(relative=2.0**-21, absolute=2.0**-125),
+    },
+)

@@ -1,0 +1,195 @@
+"""What an operator is: one record; and what its enclosure may use.
+
+A record says everything that errbound knows about an operator. Most fields are filled by the
+definers of ``_shapes``; an operator's own file holds its record and nothing else knows its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from errbound.arithmetic import Arithmetic
+from errbound.number import BY_DTYPE, Accumulation, Format, Interval, nearest_
+
+Array = np.ndarray[Any, Any]
+"""An array of binary64 or of exact numbers (``Fraction``, ``arb``, ``mpf``): ``exact`` and
+``terms`` are generic over them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Constant:
+    """A weight, buffer or constant of the program: a tensor known exactly.
+
+    ``value`` keeps the dtype that the kernel sees; the binary64 views are computed once.
+    """
+
+    value: Tensor
+
+    @property
+    def shape(self) -> torch.Size:
+        """Shape of the tensor."""
+        return self.value.shape
+
+    @cached_property
+    def exact(self) -> Tensor:
+        """The same numbers in binary64."""
+        return self.value.double()
+
+    @cached_property
+    def magnitude(self) -> Tensor:
+        """Absolute values in binary64."""
+        return self.exact.abs()
+
+    @cached_property
+    def largest_row(self) -> float:
+        """Largest sum of magnitudes over one output's weights (first dimension)."""
+        return float(self.magnitude.flatten(1).sum(dim=1).max()) if self.exact.numel() else 0.0
+
+    @cached_property
+    def has_subnormal(self) -> bool:
+        """Whether an entry is subnormal in the format of ``value`` (a flush may zero it)."""
+        fmt = BY_DTYPE.get(self.value.dtype)
+        if fmt is None or not self.value.numel():
+            return False
+        return bool(((self.magnitude > 0) & (self.magnitude < fmt.min_normal)).any())
+
+
+Operand = Interval | Constant
+
+
+@dataclass
+class Step:
+    """The evaluation of one node for a batch of samples: arithmetic, storage, range check.
+
+    Attributes:
+        arithmetic: the execution model.
+        storage: format of the node's output.
+        samples: batch size.
+        overflow: (samples,) bool; set where the range of a format may be left.
+    """
+
+    arithmetic: Arithmetic
+    storage: Format
+    samples: int
+    overflow: Tensor = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Start with no overflow."""
+        self.overflow = torch.zeros(self.samples, dtype=torch.bool)
+
+    @property
+    def sums(self) -> Accumulation:
+        """How this node sums products."""
+        return self.arithmetic.sums[self.storage.name]
+
+    @property
+    def additions(self) -> Accumulation:
+        """How this node adds stored numbers (no products, no flush)."""
+        middle = self.arithmetic.intermediate
+        return Accumulation(middle, middle.unit_roundoff, 0.0, 0.0)
+
+    def per_sample(self, values: Tensor, rank: int) -> Tensor:
+        """Reshape (samples,) to broadcast against a tensor of ``rank`` dimensions."""
+        return values.reshape(-1, *([1] * (rank - 1)))
+
+    def round_(self, lo: Tensor, hi: Tensor, fmt: Format) -> Interval:
+        """Round ends in place to ``fmt``: [fl(lo), fl(hi)] contains fl of every value between.
+
+        Checked *before* rounding: a sample with an end at or beyond the overflow threshold (or
+        NaN) is marked and its ends are replaced by finite ones, whose later values mean nothing.
+        """
+        limit = fmt.overflow_threshold
+        if not (float(hi.max()) < limit and float(lo.min()) > -limit) and lo.numel():
+            bad = ~((hi < limit) & (lo > -limit))
+            self.overflow |= bad.reshape(self.samples, -1).any(dim=1)
+            top = fmt.max_finite
+            lo.nan_to_num_(nan=-top).clamp_(-top, top)
+            hi.nan_to_num_(nan=top).clamp_(-top, top)
+        return Interval(nearest_(lo, fmt), nearest_(hi, fmt))
+
+    def store_(self, lo: Tensor, hi: Tensor) -> Interval:
+        """Round the real interval [lo, hi] to storage, in place, by one rounding."""
+        return self.round_(lo, hi, self.storage)
+
+    def compute_(self, lo: Tensor, hi: Tensor) -> Interval:
+        """Round to the intermediate format, then to storage: the composition is monotone.
+
+        The ends may come from one binary64 operation +, -, *, / on numbers of at most 24 bits:
+        rounding 53 bits to 24 afterwards gives the correctly rounded result, since 53 >= 2*24 + 2
+        (Figueroa 1995), so the ends need no outward rounding.
+        """
+        middle = self.arithmetic.intermediate
+        box = self.round_(lo, hi, middle)
+        return box if self.storage is middle else self.round_(box.lo, box.hi, self.storage)
+
+
+@dataclass(frozen=True)
+class Terms:
+    """A sum of products, spelt out: output = (sum_k left_k * right_k + bias) / divisors.
+
+    Arrays of binary64 or of exact numbers. ``left`` (..., m) holds stored activations, ``right``
+    broadcasts against it, ``bias`` is None or broadcasts against the output (...). Each divisor,
+    broadcast against the output too, is one more rounded division.
+    """
+
+    left: Array
+    right: Array
+    bias: Array | None = None
+    divisors: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True)
+class Case:
+    """One call of an operator for contract tests: stored inputs, other arguments, keywords.
+
+    ``args`` may hold tensors of the format under test; ``inputs`` counts how many of the leading
+    ones are activations.
+    """
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    inputs: int = 1
+
+
+@dataclass(frozen=True)
+class Op:
+    """One operator.
+
+    Attributes:
+        name: errbound's name, also of in-place forms.
+        targets: ATen overloads that mean this operator.
+        meaning: the exact function over the reals, in words or a formula.
+        rounds: where an execution rounds.
+        lemma: how its enclosure is justified: ``proved: Name``, ``paper: ...``, ``assumed: ...``
+            or ``measured: profile``.
+        call: the torch call that is executed, on tensors of the storage dtype.
+        enclose: ``(step, *args) -> Interval``: contains the output of every execution.
+        exact: the function over the reals on arrays of exact numbers; activations and constants
+            arrive as object arrays.
+        cases: contract cases of about a given size, ``(generator, dtype, size)``.
+        terms: for sums of products, the terms an execution adds; else None.
+        domain: what is refused, in words.
+        check: raises ``ValueError`` for arguments outside the domain (training mode, ...).
+        moves: only moves, selects or compares stored numbers: nothing is rounded.
+    """
+
+    name: str
+    targets: tuple[str, ...]
+    meaning: str
+    rounds: str
+    lemma: str
+    call: Callable[..., Any]
+    enclose: Callable[..., Any]
+    exact: Callable[..., Any]
+    cases: Callable[[torch.Generator, torch.dtype, int], Iterator[Case]]
+    terms: Callable[..., Terms] | None = None
+    domain: str = "all finite inputs"
+    check: Callable[..., None] | None = None
+    moves: bool = False

@@ -1,0 +1,265 @@
+"""Definers: how operators of one shape are enclosed. An operator's record fills them in.
+
+``moving``       numbers are moved, repeated or selected; nothing is rounded
+``monotone``     a nondecreasing function of stored numbers that returns one of them
+``contraction``  sums of products with constant weights, rounded once on store
+``arithmetic``   one operation +, -, *, / per element
+``tabulated``    a nondecreasing function of one stored number
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from errbound.number import (
+    BY_DTYPE,
+    TINY64,
+    U64,
+    Accumulation,
+    Ball,
+    Format,
+    Interval,
+    any_order,
+    gamma,
+    inflate,
+)
+from errbound.ops._op import Array, Constant, Step, Terms
+
+
+def both_ends(call: Callable[..., Any]) -> Callable[..., Any]:
+    """Enclose an operator that moves numbers or is nondecreasing in each of them.
+
+    ``call`` is applied to the lower ends and to the upper ends. Works on lists of intervals (cat)
+    and returns a list of intervals where ``call`` returns several tensors (chunk).
+    """
+
+    def enclose(step: Step, *args: Any, **kwargs: Any) -> Any:
+        lo = call(*(_end(a, "lo") for a in args), **kwargs)
+        hi = call(*(_end(a, "hi") for a in args), **kwargs)
+        if isinstance(lo, Tensor):
+            return Interval(lo, hi)
+        return [Interval(a, b) for a, b in zip(lo, hi, strict=True)]
+
+    return enclose
+
+
+def _end(arg: Any, end: str) -> Any:
+    if isinstance(arg, Interval):
+        return getattr(arg, end)
+    if isinstance(arg, Constant):
+        return arg.exact
+    if isinstance(arg, list | tuple):
+        return [_end(a, end) for a in arg]
+    return arg
+
+
+def contract(
+    step: Step,
+    x: Interval,
+    weight: Constant,
+    bias: Constant | None,
+    apply: Callable[[Tensor, Tensor, Tensor | None], Tensor],
+    fan_in: int,
+    count: Callable[[Tensor], Tensor],
+    acc: Accumulation,
+) -> tuple[Tensor, Tensor]:
+    """Ends of the sum before it is rounded to storage, for every order of summation.
+
+    Args:
+        step: the node's evaluation.
+        x: the input.
+        weight: exact weights; ``bias``: None or exact.
+        bias: added as one more term of the sum.
+        apply: the linear map ``(x, weight, bias) -> sums`` in binary64, a plain sum of products
+            (no FFT, no Winograd).
+        fan_in: largest number of products in one output.
+        count: from the mask (bool, shape of x) of inputs that are not zero in every execution,
+            the largest number of them that one output of each sample sees, (samples,).
+        acc: how products are formed and added.
+
+    With A(m) = magnitude, B(m) = signed, C(m) = absolute of ``any_order``, p the exact sum at the
+    midpoint, r = |W| rad, S = |W|(|mid| + rad) + |b| and |s| <= |p| + r:
+
+        |computed - p| <= r + A S + B |s| + C <= R (1 + B) + B |p| + C,  R = r + A S,
+
+    and R is *one* contraction, |W| (rad + A(|mid| + rad)) + A |b|. Own error: p is computed with
+    |error| <= gamma S, so A := A + gamma; R is a sum of non-negative terms; the rest is a few
+    roundings, inflated. With flushed operands |x~ - x| <= tiny wherever x is not always zero.
+    """
+    ball = Ball.enclosing(x)
+    nonzero = (x.lo != 0) | (x.hi != 0)
+    terms = count(nonzero) + (0 if bias is None else 1)
+    bound = any_order(terms, acc)
+    own = gamma(fan_in + 1)
+    rank = x.lo.dim()
+    a = step.per_sample((bound.magnitude + own) * inflate(1), rank)
+    full = any_order(torch.tensor(fan_in + 1), acc)
+
+    reach = ball.mid.abs().add_(ball.rad)
+    if acc.input_absolute:
+        flushed = acc.input_absolute * nonzero
+        reach, rad = reach + flushed, ball.rad + flushed
+    else:
+        rad = ball.rad
+    spread = (reach * a).add_(rad).mul_(inflate(5))
+
+    centre = apply(ball.mid, weight.exact, None if bias is None else bias.exact)
+    # A of the full fan-in for the bias: the same for all samples, so that no sample's bound
+    # depends on its neighbours in the batch.
+    lift = None if bias is None else bias.magnitude * (float(full.magnitude) + own) * inflate(3)
+    radius = apply(spread, weight.magnitude, lift)
+
+    out_rank = centre.dim()
+    signed = step.per_sample(bound.signed, out_rank)
+    absolute = bound.absolute
+    if weight.has_subnormal and acc.input_absolute:
+        # A flushed weight changes a product by at most tiny * |x|.
+        largest = reach.reshape(reach.shape[0], -1).amax(dim=1)
+        absolute = absolute + fan_in * acc.input_absolute * largest * inflate(4)
+    absolute = step.per_sample(absolute + TINY64, out_rank)
+    # Where every term is zero in every execution, so is the sum: no absolute error there.
+    live = radius > 0
+    radius.mul_((1.0 + signed) * inflate(2 * fan_in + 16))
+    radius.addcmul_(centre.abs(), (signed + 4.0 * U64) * inflate(4))
+    radius.addcmul_(live, absolute * inflate(4))
+    # Any partial sum is at most S + T, T <= (A + B) S + C the error bound.
+    growth = 2.0 + 2.0 * float(full.magnitude + full.signed)
+    _check_partials(step, reach, weight, bias, acc.accumulator.max_finite / growth)
+    return centre - radius, centre.add_(radius)
+
+
+def _check_partials(
+    step: Step, reach: Tensor, weight: Constant, bias: Constant | None, limit: float
+) -> None:
+    """Mark samples in which a partial sum, in some order, may overflow the accumulator.
+
+    S is at most the largest input times the largest row sum of |W|, plus the largest bias.
+    """
+    if not reach.numel():
+        return
+    top = weight.largest_row
+    offset = 0.0 if bias is None or not bias.exact.numel() else float(bias.magnitude.max())
+    if not float(reach.max()) * top + offset < limit:
+        largest = reach.reshape(reach.shape[0], -1).amax(dim=1)
+        step.overflow |= ~(largest * top + offset < limit)
+
+
+def window_sums(
+    step: Step,
+    x: Interval,
+    add: Callable[[Tensor], Tensor],
+    fan_in: int,
+    divisors: Sequence[Sequence[Any]],
+) -> Interval:
+    """Enclose sums of stored numbers, divided in the intermediate format, then stored.
+
+    Args:
+        step: the node's evaluation.
+        x: the input.
+        add: binary64 sums over windows; also applied to masks to count terms.
+        fan_in: largest number of entries in a window.
+        divisors: the ways in which a kernel may divide: each a sequence of positive divisors
+            (floats or tensors that broadcast against the sums), one rounded division each. The
+            result is the hull over the ways.
+    """
+    acc = step.additions
+    ones = Constant(torch.ones(1, fan_in, dtype=torch.float64))
+
+    def count(mask: Tensor) -> Tensor:
+        return add(mask.double()).reshape(mask.shape[0], -1).amax(dim=1)
+
+    lo, hi = contract(step, x, ones, None, lambda x, w, b: add(x), fan_in, count, acc)
+    found: Interval | None = None
+    for way in divisors:
+        low, high = lo.clone(), hi.clone()
+        for n in way:
+            # The dividend is a number of the intermediate format and x -> x/n is nondecreasing.
+            box = step.round_(low / n, high / n, step.arithmetic.intermediate)
+            low, high = box.lo, box.hi
+        box = step.store_(low, high)
+        found = box if found is None else hull(found, box)
+    assert found is not None
+    return found
+
+
+def hull(a: Interval, b: Interval) -> Interval:
+    """The smallest interval that contains both."""
+    return Interval(torch.minimum(a.lo, b.lo), torch.maximum(a.hi, b.hi))
+
+
+@lru_cache(maxsize=64)
+def _envelope(call: Callable[[Tensor], Tensor], fmt: Format) -> tuple[Tensor, Tensor, Tensor]:
+    """All finite 16-bit inputs in order, with running bounds of ``call`` over them.
+
+    For x in [a, b] every result lies in [min over inputs >= a, max over inputs <= b], whether or
+    not the kernel is monotone. Both code paths of a kernel (vector, scalar tail) are taken: the
+    inputs once in one long tensor, once in slices too short for a vector register.
+    """
+    bits = torch.arange(-(2**15), 2**15, dtype=torch.int32).to(torch.int16).view(fmt.dtype)
+    inputs = bits[torch.isfinite(bits)]
+    inputs = inputs[torch.argsort(inputs.double(), stable=True)]
+    with torch.inference_mode():
+        results = [call(inputs).double()]
+        results.append(torch.cat([call(part) for part in inputs.split(3)]).double())
+        results.append(call(inputs.repeat(2).reshape(2, -1).t()[:, 0]).double())
+    low = torch.stack(results).amin(dim=0)
+    high = torch.stack(results).amax(dim=0)
+    return (
+        inputs.double(),
+        low.flip(0).cummin(dim=0).values.flip(0),
+        high.cummax(dim=0).values,
+    )
+
+
+def tabulated(
+    name: str, call: Callable[[Tensor], Tensor], reference: Callable[[Tensor], Tensor]
+) -> Callable[..., Interval]:
+    """Enclose a nondecreasing function of one stored number with values in [-1, 1].
+
+    16-bit storage: the table of the kernel itself, which contains its rounding. binary32: the
+    exact image, widened at each end by the arithmetic's error of that function.
+    """
+
+    def enclose(step: Step, x: Interval) -> Interval:
+        if step.storage.precision < 16:
+            inputs, low, high = _envelope(call, step.storage)
+            at_lo = torch.searchsorted(inputs, x.lo.contiguous(), right=False)
+            at_hi = torch.searchsorted(inputs, x.hi.contiguous(), right=True) - 1
+            return Interval(low[at_lo], high[at_hi])
+        error = step.arithmetic.functions[name]
+        lo, hi = reference(x.lo), reference(x.hi)
+        # 2^-45 covers the error of binary64 elementary functions with a wide margin.
+        relative = error.relative + 2.0**-45
+        lo = lo - (lo.abs() * relative + error.absolute) * inflate(4)
+        hi = hi + (hi.abs() * relative + error.absolute) * inflate(4)
+        return step.store_(lo, hi)
+
+    return enclose
+
+
+def exact_sum(terms: Callable[..., Terms]) -> Callable[..., Array]:
+    """The exact meaning of a sum of products, from its terms."""
+
+    def exact(*args: Any, **kwargs: Any) -> Array:
+        t = terms(*args, **kwargs)
+        total: Array = (t.left * t.right).sum(axis=-1)
+        if t.bias is not None:
+            total = total + t.bias
+        for divisor in t.divisors:
+            total = total / divisor
+        return total
+
+    return exact
+
+
+def known_format(value: Tensor) -> Format:
+    """Format of a tensor's dtype; ``ValueError`` for dtypes that errbound has no row for."""
+    try:
+        return BY_DTYPE[value.dtype]
+    except KeyError:
+        raise ValueError(f"no format for {value.dtype}") from None

@@ -1,0 +1,112 @@
+"""Activations: relu (exact), sigmoid and tanh (tabulated), dropout in evaluation (identity)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from errbound.ops._op import Array, Case, Op
+from errbound.ops._shapes import both_ends, tabulated
+
+
+def _cases(g: torch.Generator, dtype: torch.dtype, size: int) -> Iterator[Case]:
+    yield Case(((torch.randn(3, size, generator=g) * 4).to(dtype),))
+    yield Case(((torch.randn(3, 2 * size, generator=g) * 4).to(dtype)[:, ::2],))
+    tiny = torch.finfo(dtype).smallest_normal
+    yield Case(((torch.randn(1, size, generator=g) * tiny).to(dtype),))
+
+
+def _dropout_cases(g: torch.Generator, dtype: torch.dtype, size: int) -> Iterator[Case]:
+    for case in _cases(g, dtype, size):
+        yield Case((*case.args, 0.5, False))
+
+
+def _relu(x: Array) -> Array:
+    found: Array = np.where(x > 0, x, x * 0)
+    return found
+
+
+def _elementwise(f: Any) -> Any:
+    """Apply a function of one exact number (``mpf`` or ``arb``) to each entry."""
+
+    def apply(x: Array) -> Array:
+        return np.vectorize(f, otypes=[object])(x)
+
+    return apply
+
+
+def _no_training(x: Any, p: float, train: bool) -> None:
+    if train and p > 0:
+        raise ValueError("dropout is active: the model was traced in training mode")
+
+
+RELU = Op(
+    name="relu",
+    targets=("aten.relu.default", "aten.relu_.default"),
+    meaning="y = max(x, 0)",
+    rounds="never",
+    lemma="paper: a nondecreasing selection maps ends to ends (DESIGN 3)",
+    call=torch.relu,
+    enclose=both_ends(torch.relu),
+    exact=_relu,
+    cases=_cases,
+    moves=True,
+)
+
+SIGMOID = Op(
+    name="sigmoid",
+    targets=("aten.sigmoid.default", "aten.sigmoid_.default"),
+    meaning="y = 1 / (1 + exp(-x))",
+    rounds="in the kernel; 16-bit results by the kernel's exhaustive table",
+    lemma="measured: exhaustive table of this machine's kernel (16 bits), profile (binary32)",
+    call=torch.sigmoid,
+    enclose=tabulated("sigmoid", torch.sigmoid, torch.sigmoid),
+    exact=_elementwise(lambda v: 1 / (1 + (-v).exp())),
+    cases=_cases,
+)
+
+TANH = Op(
+    name="tanh",
+    targets=("aten.tanh.default", "aten.tanh_.default"),
+    meaning="y = tanh x",
+    rounds="in the kernel; 16-bit results by the kernel's exhaustive table",
+    lemma="measured: exhaustive table of this machine's kernel (16 bits), profile (binary32)",
+    call=torch.tanh,
+    enclose=tabulated("tanh", torch.tanh, torch.tanh),
+    exact=_elementwise(lambda v: v.tanh()),
+    cases=_cases,
+)
+
+
+def _identity(x: Tensor, *_: Any, **__: Any) -> Tensor:
+    return x
+
+
+DROPOUT = Op(
+    name="dropout",
+    targets=(
+        "aten.dropout.default",
+        "aten.dropout_.default",
+        "aten.feature_dropout.default",
+        "aten.feature_dropout_.default",
+        "aten.alpha_dropout.default",
+        "aten.alpha_dropout_.default",
+    ),
+    meaning="y = x (evaluation mode)",
+    rounds="never",
+    lemma="paper: identity",
+    call=_identity,
+    enclose=both_ends(_identity),
+    exact=lambda x, *_: x,
+    cases=_dropout_cases,
+    domain="evaluation mode only",
+    check=_no_training,
+    moves=True,
+)
+
+OPS = (RELU, SIGMOID, TANH, DROPOUT)
+

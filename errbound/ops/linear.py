@@ -1,0 +1,67 @@
+"""Linear layers: y = x W^T + b."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from errbound.number import Interval
+from errbound.ops._op import Array, Case, Constant, Op, Step, Terms
+from errbound.ops._shapes import contract, exact_sum, hull
+
+
+def _count(mask: Tensor) -> Tensor:
+    """Inputs of a row that count, the largest over the rows of each sample."""
+    return mask.sum(dim=-1).reshape(mask.shape[0], -1).amax(dim=1)
+
+
+def _enclose(step: Step, x: Interval, weight: Constant, bias: Constant | None = None) -> Interval:
+    fan_in = weight.shape[1]
+    lo, hi = contract(step, x, weight, bias, functional.linear, fan_in, _count, step.sums)
+    once = step.store_(lo, hi)
+    if bias is None or x.lo.dim() == 2:
+        return once
+    # The kernel may store x W^T first and then add the bias with a second rounding.
+    sums = step.store_(*contract(step, x, weight, None, functional.linear, fan_in, _count, step.sums))
+    twice = step.compute_(sums.lo + bias.exact, sums.hi + bias.exact)
+    return hull(once, twice)
+
+
+def _terms(x: Array, weight: Array, bias: Array | None = None) -> Terms:
+    return Terms(x[..., None, :], weight, bias)
+
+
+def _cases(g: torch.Generator, dtype: torch.dtype, size: int) -> Iterator[Case]:
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=g).to(dtype)
+
+    for batch in (1, 9):
+        yield Case((draw(batch, size), draw(5, size), draw(5)))
+    yield Case((draw(3, 2 * size)[:, ::2], draw(4, size), None))
+    yield Case((draw(2, 3, size), draw(4, size), draw(4)))
+    yield Case((draw(2, size, 3).transpose(1, 2), draw(4, size), draw(4)))
+
+
+def _call(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Any:
+    return functional.linear(x, weight, bias)
+
+
+LINEAR = Op(
+    name="linear",
+    targets=("aten.linear.default",),
+    meaning="y_i = sum_k W_ik x_k + b_i",
+    rounds="binary32 partial sums in any order; one rounding on store (inputs of rank >= 3: the "
+    "bias may be added after the store, with a second rounding)",
+    lemma="paper: summation in any order (DESIGN 4) and rounding cells (DESIGN 3)",
+    call=_call,
+    enclose=_enclose,
+    exact=exact_sum(_terms),
+    terms=_terms,
+    cases=_cases,
+)
+
+OPS = (LINEAR,)

