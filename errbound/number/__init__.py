@@ -23,6 +23,7 @@ from errbound.number.rounding import (
     require_subnormals,
     ulp,
     up,
+    widen,
 )
 from errbound.number.summation import Accumulation, Coefficients, accumulation, any_order
 
@@ -52,4 +53,5 @@ __all__ = [
     "require_subnormals",
     "ulp",
     "up",
+    "widen",
 ]

@@ -122,11 +122,21 @@ def inflate(roundings: int) -> float:
     return 1.0 + (roundings + 8) * 2.0 * U64
 
 
+def widen(lo: Tensor, hi: Tensor, slack: Tensor, roundings: int = 0) -> tuple[Tensor, Tensor]:
+    """Ends that contain [lo - slack, hi + slack], ``slack >= 0``.
+
+    ``lo`` and ``hi`` may each carry ``roundings`` binary64 roundings relative to themselves, and
+    ``slack`` as many: each end moves out by slack (1 + (r + 8) 2^-52) + |end| (r + 2) 2^-52,
+    more than its inherited error and the three roundings of this formula.
+    """
+    own = (roundings + 2) * 2.0 * U64
+    grown = slack * inflate(roundings)
+    return lo - (grown + lo.abs() * own), hi + (grown + hi.abs() * own)
+
+
 def gamma(terms: int) -> float:
     """Upper bound of n 2^-53 / (1 - n 2^-53): error of a binary64 sum of n inexact products.
 
     Relative to the sum of magnitudes, any order, FMA or not (Higham 2002, section 3.1).
     """
     return terms * U64 * (1.0 + 4.0 * terms * U64) * inflate(2)
-
-

@@ -27,6 +27,7 @@ from errbound.number import (
     any_order,
     gamma,
     inflate,
+    widen,
 )
 from errbound.ops._op import Array, Constant, Step, Terms
 
@@ -79,55 +80,42 @@ def contract(
             (no FFT, no Winograd).
         fan_in: largest number of products in one output.
         count: from the mask (bool, shape of x) of inputs that are not zero in every execution,
-            the largest number of them that one output of each sample sees, (samples,).
+            how many of them each output sees; broadcasts against the output.
         acc: how products are formed and added.
 
     With A(m) = magnitude, B(m) = signed, C(m) = absolute of ``any_order``, p the exact sum at the
     midpoint, r = |W| rad, S = |W|(|mid| + rad) + |b| and |s| <= |p| + r:
 
-        |computed - p| <= r + A S + B |s| + C <= R (1 + B) + B |p| + C,  R = r + A S,
+        |computed - p| <= r + A S + B |s| + C <= r (1 + B) + A S + B |p| + C.
 
-    and R is *one* contraction, |W| (rad + A(|mid| + rad)) + A |b|. Own error: p is computed with
-    |error| <= gamma S, so A := A + gamma; R is a sum of non-negative terms; the rest is a few
-    roundings, inflated. With flushed operands |x~ - x| <= tiny wherever x is not always zero.
+    Own error: p is computed with |error| <= gamma S, so A := A + gamma (1 + B); r and S are sums
+    of non-negative terms; the rest is a few roundings, inflated. With flushed operands
+    |x~ - x| <= tiny wherever x is not always zero.
     """
     ball = Ball.enclosing(x)
     nonzero = (x.lo != 0) | (x.hi != 0)
-    terms = count(nonzero) + (0 if bias is None else 1)
-    bound = any_order(terms, acc)
+    bound = any_order(count(nonzero) + (0 if bias is None else 1), acc)
     own = gamma(fan_in + 1)
-    rank = x.lo.dim()
-    a = step.per_sample((bound.magnitude + own) * inflate(1), rank)
-    full = any_order(torch.tensor(fan_in + 1), acc)
-
-    reach = ball.mid.abs().add_(ball.rad)
+    reach, rad = ball.mid.abs().add_(ball.rad), ball.rad
     if acc.input_absolute:
         flushed = acc.input_absolute * nonzero
-        reach, rad = reach + flushed, ball.rad + flushed
-    else:
-        rad = ball.rad
-    spread = (reach * a).add_(rad).mul_(inflate(5))
+        reach, rad = reach + flushed, rad + flushed
 
     centre = apply(ball.mid, weight.exact, None if bias is None else bias.exact)
-    # A of the full fan-in for the bias: the same for all samples, so that no sample's bound
-    # depends on its neighbours in the batch.
-    lift = None if bias is None else bias.magnitude * (float(full.magnitude) + own) * inflate(3)
-    radius = apply(spread, weight.magnitude, lift)
-
-    out_rank = centre.dim()
-    signed = step.per_sample(bound.signed, out_rank)
-    absolute = bound.absolute
+    sums = apply(reach, weight.magnitude, None if bias is None else bias.magnitude)
+    # Where every term is zero in every execution, so is the sum: no absolute error there.
+    absolute = (bound.absolute + TINY64) * (sums > 0)
+    radius = sums.mul_(bound.magnitude + own * (1.0 + bound.signed)).add_(absolute)
+    radius.addcmul_(centre.abs(), bound.signed + 4.0 * U64)
+    if x.lo is not x.hi or acc.input_absolute:  # a point has no radius to carry through
+        radius.addcmul_(apply(rad, weight.magnitude, None), 1.0 + bound.signed)
     if weight.has_subnormal and acc.input_absolute:
         # A flushed weight changes a product by at most tiny * |x|.
         largest = reach.reshape(reach.shape[0], -1).amax(dim=1)
-        absolute = absolute + fan_in * acc.input_absolute * largest * inflate(4)
-    absolute = step.per_sample(absolute + TINY64, out_rank)
-    # Where every term is zero in every execution, so is the sum: no absolute error there.
-    live = radius > 0
-    radius.mul_((1.0 + signed) * inflate(2 * fan_in + 16))
-    radius.addcmul_(centre.abs(), (signed + 4.0 * U64) * inflate(4))
-    radius.addcmul_(live, absolute * inflate(4))
+        radius.add_(step.per_sample(largest * (2.0 * fan_in * acc.input_absolute), radius.dim()))
+    radius.mul_(inflate(2 * fan_in + 24))
     # Any partial sum is at most S + T, T <= (A + B) S + C the error bound.
+    full = any_order(torch.tensor(fan_in + 1), acc)
     growth = 2.0 + 2.0 * float(full.magnitude + full.signed)
     _check_partials(step, reach, weight, bias, acc.accumulator.max_finite / growth)
     return centre - radius, centre.add_(radius)
@@ -171,7 +159,7 @@ def window_sums(
     ones = Constant(torch.ones(1, fan_in, dtype=torch.float64))
 
     def count(mask: Tensor) -> Tensor:
-        return add(mask.double()).reshape(mask.shape[0], -1).amax(dim=1)
+        return add(mask.double())
 
     lo, hi = contract(step, x, ones, None, lambda x, w, b: add(x), fan_in, count, acc)
     found: Interval | None = None
@@ -233,11 +221,9 @@ def tabulated(
             return Interval(low[at_lo], high[at_hi])
         error = step.arithmetic.functions[name]
         lo, hi = reference(x.lo), reference(x.hi)
-        # 2^-45 covers the error of binary64 elementary functions with a wide margin.
-        relative = error.relative + 2.0**-45
-        lo = lo - (lo.abs() * relative + error.absolute) * inflate(4)
-        hi = hi + (hi.abs() * relative + error.absolute) * inflate(4)
-        return step.store_(lo, hi)
+        # Binary64 elementary functions err by far less than 2^-45 relative.
+        slack = torch.maximum(lo.abs(), hi.abs()) * (error.relative + 2.0**-45) + error.absolute
+        return step.store_(*widen(lo, hi, slack, roundings=2))
 
     return enclose
 

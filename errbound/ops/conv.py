@@ -33,7 +33,10 @@ def patches(
     """
     numbered = torch.arange(1.0, height * width + 1.0, dtype=torch.float64)
     columns = functional.unfold(
-        numbered.reshape(1, 1, height, width), pair(kernel), pair(dilation), pair(padding),
+        numbered.reshape(1, 1, height, width),
+        pair(kernel),
+        pair(dilation),
+        pair(padding),
         pair(stride),
     )[0]
     (kh, kw), (sh, sw), (ph, pw), (dh, dw) = map(pair, (kernel, stride, padding, dilation))
@@ -89,7 +92,7 @@ def _enclose(
         seen = mask.reshape(n, groups, c // groups, h, w).sum(dim=2, dtype=torch.float32)
         window = torch.ones(groups, 1, *kernel)
         sums = functional.conv2d(seen, window, None, pair(stride), pad, pair(dilation), groups)
-        return sums.reshape(n, -1).amax(dim=1)
+        return sums if groups == 1 else sums.repeat_interleave(weight.shape[0] // groups, dim=1)
 
     return step.store_(*contract(step, x, weight, bias, apply, fan_in, count, step.sums))
 

@@ -119,7 +119,9 @@ def _check_pad(x: Any, amounts: Any, mode: str = "constant", value: float | None
         raise ValueError("it pads with a value that is not finite")
 
 
-def _exact_pad(x: Array, amounts: Sequence[int], mode: str = "constant", value: Any = None) -> Array:
+def _exact_pad(
+    x: Array, amounts: Sequence[int], mode: str = "constant", value: Any = None
+) -> Array:
     pairs = [(amounts[i], amounts[i + 1]) for i in range(0, len(amounts), 2)]
     widths = [(0, 0)] * (x.ndim - len(pairs)) + pairs[::-1]
     names = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
@@ -130,80 +132,147 @@ def _exact_pad(x: Array, amounts: Sequence[int], mode: str = "constant", value: 
 
 
 FLATTEN = _moving(
-    "flatten", ("aten.flatten.using_ints",), "dimensions start..end joined",
-    torch.flatten, lambda n: [(1,), (1, 2), (2, -1)], check=_check_flatten,
+    "flatten",
+    ("aten.flatten.using_ints",),
+    "dimensions start..end joined",
+    torch.flatten,
+    lambda n: [(1,), (1, 2), (2, -1)],
+    check=_check_flatten,
 )
 RESHAPE = _moving(
     "reshape",
     ("aten.view.default", "aten.reshape.default", "aten._unsafe_view.default"),
     "the same numbers in row-major order, another shape",
-    torch.reshape, lambda n: [([3, 4 * n],), ([3, -1],), ([3, 2, 2, n],)],
+    torch.reshape,
+    lambda n: [([3, 4 * n],), ([3, -1],), ([3, 2, 2, n],)],
 )
 UNFLATTEN = _moving(
-    "unflatten", ("aten.unflatten.int",), "one dimension split into several",
-    torch.unflatten, lambda n: [(1, [2, 2])], check=_along,
+    "unflatten",
+    ("aten.unflatten.int",),
+    "one dimension split into several",
+    torch.unflatten,
+    lambda n: [(1, [2, 2])],
+    check=_along,
 )
 PERMUTE = _moving(
-    "permute", ("aten.permute.default",), "dimensions reordered, the batch first",
-    torch.permute, lambda n: [([0, 2, 1],)], check=_check_permute,
+    "permute",
+    ("aten.permute.default",),
+    "dimensions reordered, the batch first",
+    torch.permute,
+    lambda n: [([0, 2, 1],)],
+    check=_check_permute,
 )
 TRANSPOSE = _moving(
-    "transpose", ("aten.transpose.int",), "two dimensions swapped",
-    torch.transpose, lambda n: [(1, 2), (-1, 1)], check=_check_transpose,
+    "transpose",
+    ("aten.transpose.int",),
+    "two dimensions swapped",
+    torch.transpose,
+    lambda n: [(1, 2), (-1, 1)],
+    check=_check_transpose,
 )
 SLICE = _moving(
-    "slice", ("aten.slice.Tensor",), "every step-th entry of start..end",
-    torch.ops.aten.slice.Tensor, lambda n: [(1, 0, 3, 2), (2, 0, 2**63 - 1)],
+    "slice",
+    ("aten.slice.Tensor",),
+    "every step-th entry of start..end",
+    torch.ops.aten.slice.Tensor,
+    lambda n: [(1, 0, 3, 2), (2, 0, 2**63 - 1)],
     check=_check_slice,
 )
 SELECT = _moving(
-    "select", ("aten.select.int",), "one entry along a dimension",
-    torch.select, lambda n: [(1, 2), (2, -1)], check=_along,
+    "select",
+    ("aten.select.int",),
+    "one entry along a dimension",
+    torch.select,
+    lambda n: [(1, 2), (2, -1)],
+    check=_along,
 )
 CHUNK = _moving(
-    "chunk", ("aten.chunk.default",), "equal parts along a dimension",
-    torch.chunk, lambda n: [(2, 1)], check=_check_parts,
+    "chunk",
+    ("aten.chunk.default",),
+    "equal parts along a dimension",
+    torch.chunk,
+    lambda n: [(2, 1)],
+    check=_check_parts,
 )
 SPLIT = _moving(
-    "split", ("aten.split.Tensor", "aten.split_with_sizes.default", "aten.split.sizes"),
+    "split",
+    ("aten.split.Tensor", "aten.split_with_sizes.default", "aten.split.sizes"),
     "parts along a dimension",
-    torch.split, lambda n: [(3, 1), ([1, 3], 1)], check=_check_parts,
+    torch.split,
+    lambda n: [(3, 1), ([1, 3], 1)],
+    check=_check_parts,
 )
 CAT = _moving(
-    "cat", ("aten.cat.default", "aten.concat.default", "aten.concatenate.default"),
+    "cat",
+    ("aten.cat.default", "aten.concat.default", "aten.concatenate.default"),
     "tensors joined along a dimension",
-    torch.cat, lambda n: [(1,), (-1,)], check=_along, inputs=3,
+    torch.cat,
+    lambda n: [(1,), (-1,)],
+    check=_along,
+    inputs=3,
 )
 SQUEEZE = _moving(
-    "squeeze", ("aten.squeeze.dim", "aten.squeeze_.dim", "aten.squeeze.dims"),
+    "squeeze",
+    ("aten.squeeze.dim", "aten.squeeze_.dim", "aten.squeeze.dims"),
     "dimensions of size 1 dropped",
-    torch.squeeze, lambda n: [(1,)], check=_along,
+    torch.squeeze,
+    lambda n: [(1,)],
+    check=_along,
 )
 UNSQUEEZE = _moving(
-    "unsqueeze", ("aten.unsqueeze.default", "aten.unsqueeze_.default"),
+    "unsqueeze",
+    ("aten.unsqueeze.default", "aten.unsqueeze_.default"),
     "a dimension of size 1 inserted",
-    torch.unsqueeze, lambda n: [(1,), (-1,)], check=_check_unsqueeze,
+    torch.unsqueeze,
+    lambda n: [(1,), (-1,)],
+    check=_check_unsqueeze,
 )
 PAD = _moving(
-    "pad", ("aten.pad.default", "aten.constant_pad_nd.default"),
+    "pad",
+    ("aten.pad.default", "aten.constant_pad_nd.default"),
     "rows and columns added around the last dimensions",
-    _pad, lambda n: [([1, 2],), ([0, 1, 2, 0], "constant", 1.5), ([1, 0], "replicate")],
-    check=_check_pad, exact=_exact_pad,
+    _pad,
+    lambda n: [([1, 2],), ([0, 1, 2, 0], "constant", 1.5), ([1, 0], "replicate")],
+    check=_check_pad,
+    exact=_exact_pad,
 )
 CLONE = _moving(
-    "clone", ("aten.clone.default", "aten.lift_fresh_copy.default"), "y = x",
-    torch.clone, lambda n: [()],
+    "clone",
+    ("aten.clone.default", "aten.lift_fresh_copy.default"),
+    "y = x",
+    torch.clone,
+    lambda n: [()],
 )
 CONTIGUOUS = _moving(
-    "contiguous", ("aten.contiguous.default",), "y = x, stored in row-major order",
-    torch.ops.aten.contiguous.default, lambda n: [()],
+    "contiguous",
+    ("aten.contiguous.default",),
+    "y = x, stored in row-major order",
+    torch.ops.aten.contiguous.default,
+    lambda n: [()],
 )
 DETACH = _moving(
-    "detach", ("aten.detach.default", "aten.detach_.default", "aten.alias.default"), "y = x",
-    _identity, lambda n: [()],
+    "detach",
+    ("aten.detach.default", "aten.detach_.default", "aten.alias.default"),
+    "y = x",
+    _identity,
+    lambda n: [()],
 )
 
 OPS = (
-    FLATTEN, RESHAPE, UNFLATTEN, PERMUTE, TRANSPOSE, SLICE, SELECT, CHUNK, SPLIT, CAT, SQUEEZE,
-    UNSQUEEZE, PAD, CLONE, CONTIGUOUS, DETACH,
+    FLATTEN,
+    RESHAPE,
+    UNFLATTEN,
+    PERMUTE,
+    TRANSPOSE,
+    SLICE,
+    SELECT,
+    CHUNK,
+    SPLIT,
+    CAT,
+    SQUEEZE,
+    UNSQUEEZE,
+    PAD,
+    CLONE,
+    CONTIGUOUS,
+    DETACH,
 )

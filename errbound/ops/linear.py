@@ -15,8 +15,7 @@ from errbound.ops._shapes import contract, exact_sum, hull
 
 
 def _count(mask: Tensor) -> Tensor:
-    """Inputs of a row that count, the largest over the rows of each sample."""
-    return mask.sum(dim=-1).reshape(mask.shape[0], -1).amax(dim=1)
+    return mask.sum(dim=-1, keepdim=True)
 
 
 def _enclose(step: Step, x: Interval, weight: Constant, bias: Constant | None = None) -> Interval:
@@ -26,7 +25,9 @@ def _enclose(step: Step, x: Interval, weight: Constant, bias: Constant | None = 
     if bias is None or x.lo.dim() == 2:
         return once
     # The kernel may store x W^T first and then add the bias with a second rounding.
-    sums = step.store_(*contract(step, x, weight, None, functional.linear, fan_in, _count, step.sums))
+    sums = step.store_(
+        *contract(step, x, weight, None, functional.linear, fan_in, _count, step.sums)
+    )
     twice = step.compute_(sums.lo + bias.exact, sums.hi + bias.exact)
     return hull(once, twice)
 

@@ -33,6 +33,7 @@ def _adaptive(size: int, out: int) -> list[Window]:
 
 def _index(height: int, width: int, rows: list[Window], columns: list[Window]) -> Array:
     """(out_h, out_w, k) indices into the flattened image; -1 where a window has no pixel."""
+
     def reach(windows: list[Window], size: int) -> tuple[Array, Array]:
         longest = max(stop - start for start, stop in windows)
         at = np.array([start for start, _ in windows])[:, None] + np.arange(longest)
@@ -171,7 +172,12 @@ def _exact_max(
     numbered = torch.arange(x.size, dtype=torch.float64).reshape(x.shape)
     ranks = torch.from_numpy(np.argsort(np.argsort(x, axis=None, kind="stable"))).double()
     _, where = functional.max_pool2d(
-        ranks.reshape(x.shape), kernel, stride or None, padding, dilation, ceil_mode,
+        ranks.reshape(x.shape),
+        kernel,
+        stride or None,
+        padding,
+        dilation,
+        ceil_mode,
         return_indices=True,
     )
     base = numbered[:, :, :1, :1].long()

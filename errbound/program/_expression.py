@@ -10,6 +10,8 @@ import ast
 import re
 from collections.abc import Callable
 
+from errbound.program._parsers import words
+
 _LONGEST = 20_000
 _LARGEST_POWER = 64
 _ALPHABET = re.compile(r"[A-Za-z0-9_ ()\[\]',.=+\-*/%<>!]*")
@@ -21,22 +23,22 @@ _SIGNS = (ast.UAdd, ast.USub, ast.Not)
 _ASSUMPTIONS = frozenset({"integer", "positive", "nonnegative", "nonzero", "real"})
 _SYMPY_CONSTANTS = frozenset({"true", "false", "oo"})
 _SYMPY_POWERS = frozenset({"Pow", "PowByNatural", "LShift", "RShift"})
-_SYMPY_FUNCTIONS = frozenset(
+_SYMPY_FUNCTIONS = words(
     # what sympy.srepr writes
     "Add Mul Max Min Mod Abs floor ceiling And Or Not Equality Unequality Eq Ne "
     "LessThan StrictLessThan GreaterThan StrictGreaterThan "
     # torch.utils._sympy.functions, as _export/serde/serialize.py lists them
     "FloorDiv ModularIndexing Where PythonMod CleanDiv CeilToInt FloorToInt CeilDiv FloatPow "
     "FloatTrueDiv IntTrueDiv IsNonOverlappingAndDenseIndicator TruncToFloat TruncToInt RoundToInt "
-    "RoundDecimal ToFloat Identity".split()
+    "RoundDecimal ToFloat Identity"
 )
-_GUARD_FUNCTIONS = frozenset(
+_GUARD_FUNCTIONS = words(
     "max min abs round math.floor math.ceil math.trunc "
-    "torch.sym_float torch.sym_max torch.sym_min torch._sym_sqrt".split()
+    "torch.sym_float torch.sym_max torch.sym_min torch._sym_sqrt"
 )
 
 
-def is_symbol(text: str) -> bool:
+def _is_symbol(text: str) -> bool:
     """Whether the text is a name that torch gives to symbolic sizes, such as ``s77`` or ``u0``."""
     return _SYMBOL.fullmatch(text) is not None
 
@@ -90,9 +92,9 @@ def _is_arithmetic(node: ast.expr, leaf: Callable[[ast.expr], bool]) -> bool:
 def _is_sympy(node: ast.expr) -> bool:
     match node:
         case ast.Name(id=name):
-            return name in _SYMPY_CONSTANTS or is_symbol(name)
+            return name in _SYMPY_CONSTANTS or _is_symbol(name)
         case ast.Call(func=ast.Name(id="Symbol"), args=[ast.Constant(value=str(name))]):
-            return is_symbol(name) and all(_is_assumption(word) for word in node.keywords)
+            return _is_symbol(name) and all(_is_assumption(word) for word in node.keywords)
         case ast.Call(func=ast.Name(id="Integer"), args=[number], keywords=[]):
             return _integer(number) is not None and _is_arithmetic(number, _nothing)
         case ast.Call(func=ast.Name(id="Rational"), args=[over, under], keywords=[]):
@@ -128,7 +130,7 @@ def _is_input(node: ast.expr) -> bool:
     match node:
         case ast.Subscript(value=value, slice=ast.Constant(value=key)):
             plain = key.isidentifier() if isinstance(key, str) else type(key) is int
-            return plain and (_is_input(value) or isinstance(value, ast.Name) and value.id == "L")
+            return plain and (_is_input(value) or _is_named(value, "L"))
     return False
 
 
@@ -136,8 +138,7 @@ def _is_small_power(base: ast.expr, power: ast.expr) -> bool:
     """Whether the power is a small number and the base no power, so that the result stays small."""
     number = _integer(power)
     towers = (
-        isinstance(node, ast.Pow) or isinstance(node, ast.Name) and node.id in _SYMPY_POWERS
-        for node in ast.walk(base)
+        isinstance(node, ast.Pow) or _is_named(node, *_SYMPY_POWERS) for node in ast.walk(base)
     )
     return number is not None and abs(number) <= _LARGEST_POWER and not any(towers)
 
@@ -162,6 +163,10 @@ def _is_assumption(word: ast.keyword) -> bool:
 
 def _is_precision(word: ast.keyword) -> bool:
     return word.arg == "precision" and _integer(word.value) == 53
+
+
+def _is_named(node: ast.AST, *names: str) -> bool:
+    return isinstance(node, ast.Name) and node.id in names
 
 
 def _nothing(node: ast.expr) -> bool:

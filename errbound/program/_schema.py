@@ -1,167 +1,326 @@
-"""The JSON of a torch.export archive: everything it may hold (torch 2.13, schema version 8).
+"""All that a torch.export archive may hold (torch 2.13, schema version 8), as parsers.
 
-A parser takes a decoded JSON value and its place, and returns a *new* value built only from what it
-recognised: torch sees the result, never the original. What is not listed here is refused.
+What is not listed here is refused, and torch reads the parsers' results, not the file. Names are
+strict because torch writes them into Python source that it executes (``torch.fx``, the guards of
+``ExportedProgram.module()``), looks operators up with ``getattr``, and lets tree specifications
+name modules to import. Nothing pickled has a place here.
 
-Why names are strict: torch writes them into Python source which it executes (``torch.fx``, the
-guards of ``ExportedProgram.module()``), looks operators up with ``getattr``, and tree
-specifications may name a module to import.
+Source: ``torch/_export/serde/schema.py`` and ``serialize.py``,
+``torch/export/pt2_archive/_package.py``.
 """
 
 import json
 import keyword
 import re
-from collections.abc import Callable
 
 import torch
 
-from errbound.program._expression import is_guard, is_symbol, is_symbolic_size
+from errbound.program._expression import is_guard, is_symbolic_size
+from errbound.program._parsers import (
+    Parser,
+    complete,
+    many,
+    mapping,
+    one_of,
+    only,
+    optional,
+    record,
+    refuse,
+    text,
+    typed,
+    union,
+    words,
+)
 
-Parser = Callable[[object, str], object]
+# ----------------------------------------------------------------------------------- strings
 
-
-class Refusal(Exception):
-    """A part of an archive that is not let through; the message says where and why."""
-
-
-def refuse(where: str, why: str) -> Refusal:
-    """The refusal of the value at ``where``."""
-    return Refusal(f"{where.lstrip('.')} {why}")
-
-
-# ------------------------------------------------------------------------------- combinators
-
-
-def typed(*types: type) -> Parser:
-    """A value of exactly one of the types (``True`` is no ``int``)."""
-
-    def parse(value: object, where: str) -> object:
-        if type(value) not in types:
-            raise refuse(where, f"is {_shown(value)}, not {types[0].__name__}")
-        return value
-
-    return parse
-
-
-def text(accepts: Callable[[str], object], kind: str) -> Parser:
-    """A string that ``accepts`` says yes to."""
-
-    def parse(value: object, where: str) -> object:
-        if not isinstance(value, str) or not accepts(value):
-            raise refuse(where, f"is {_shown(value)}, which is not {kind}")
-        return value
-
-    return parse
-
-
-def one_of(*values: object) -> Parser:
-    """One of the values, of the same type."""
-
-    def parse(value: object, where: str) -> object:
-        if not any(type(value) is type(known) and value == known for known in values):
-            raise refuse(where, f"is {_shown(value)}, not one of {', '.join(map(repr, values))}")
-        return value
-
-    return parse
-
-
-def optional(inner: Parser) -> Parser:
-    """``null`` or what ``inner`` takes."""
-    return lambda value, where: None if value is None else inner(value, where)
-
-
-def many(item: Parser) -> Parser:
-    """A list of what ``item`` takes."""
-
-    def parse(value: object, where: str) -> object:
-        if not isinstance(value, list):
-            raise refuse(where, f"is {_shown(value)}, not a list")
-        return [item(element, f"{where}[{i}]") for i, element in enumerate(value)]
-
-    return parse
-
-
-def mapping(key: Parser, item: Parser) -> Parser:
-    """An object with any number of keys."""
-
-    def parse(value: object, where: str) -> object:
-        entries = _entries(value, where).items()
-        return {key(name, where): item(element, f"{where}.{name}") for name, element in entries}
-
-    return parse
-
-
-def record(**fields: Parser) -> Parser:
-    """An object with these keys and no others; torch itself says which of them it needs."""
-
-    def parse(value: object, where: str) -> object:
-        entries = _entries(value, where)
-        for name in entries:
-            if name not in fields:
-                raise refuse(f"{where}.{name}", "is unknown")
-        return {name: fields[name](element, f"{where}.{name}") for name, element in entries.items()}
-
-    return parse
-
-
-def union(**alternatives: Parser) -> Parser:
-    """An object with exactly one of these keys."""
-    fields = record(**alternatives)
-
-    def parse(value: object, where: str) -> object:
-        if len(_entries(value, where)) != 1:
-            raise refuse(where, f"is {_shown(value)}, not an object with one key")
-        return fields(value, where)
-
-    return parse
-
-
-def only(**fields: Parser) -> Parser:
-    """These keys of an object; the others are dropped."""
-    kept = record(**fields)
-
-    def parse(value: object, where: str) -> object:
-        entries = _entries(value, where)
-        return kept({name: entries[name] for name in entries if name in fields}, where)
-
-    return parse
-
-
-def _entries(value: object, where: str) -> dict[str, object]:
-    if not isinstance(value, dict):
-        raise refuse(where, f"is {_shown(value)}, not an object")
-    return value
-
-
-def _shown(value: object) -> str:
-    written = repr(value)
-    return written if len(written) <= 60 else f"{written[:57]}..."
-
-
-# ------------------------------------------------------------------------------------- leaves
-
-# Names that the source generated by torch.fx uses itself.
+# Names that the source generated by torch.fx needs for itself.
 _TAKEN = frozenset({"torch", "device", "inf", "nan", "NoneType", "fx_pytree", "pytree", "self"})
+_ATEN = re.compile(r"torch\.ops\.aten\.(\w+)\.(\w+)", re.ASCII)
+_TOUCHES_FILES_OR_TERMINAL = frozenset({"from_file", "save", "warn", "_print"})
+_OTHER_OPERATORS = words(
+    "_operator.add _operator.and_ _operator.eq _operator.floordiv _operator.ge _operator.gt "
+    "_operator.le _operator.lshift _operator.lt _operator.mod _operator.mul _operator.ne "
+    "_operator.neg _operator.or_ _operator.pos _operator.pow _operator.rshift _operator.sub "
+    "_operator.truediv math.trunc torch._sym_sqrt torch.sym_float torch.sym_int torch.sym_ite "
+    "torch.sym_max torch.sym_min torch.sym_not "
+    "torch.ops.higher_order.wrap_with_set_grad_enabled "
+    "torch.ops.higher_order.wrap_with_autocast"
+)
 
 
-def is_name(word: str) -> bool:
-    """Whether the word can name a value in the source that torch.fx generates."""
-    return is_label(word) and word not in _TAKEN
-
-
-def is_label(word: str) -> bool:
-    """Whether the word is an ASCII identifier and no Python keyword."""
+def _is_identifier(word: str) -> bool:
     return word.isascii() and word.isidentifier() and not keyword.iskeyword(word)
 
 
-_IS_PATH = re.compile(r"[A-Za-z0-9_.@/: -]*").fullmatch  # "layer1.0.conv.weight"
-_IS_WORD = re.compile(r"[A-Za-z0-9_.+<=/: -]*").fullmatch  # free text without quotes
+def _is_operator(target: str) -> bool:
+    """Whether the target is an aten overload without side effects, or a listed function."""
+    match = _ATEN.fullmatch(target)
+    if match is None:
+        return target in _OTHER_OPERATORS
+    packet, overload = match.groups()
+    operator = getattr(getattr(torch.ops.aten, packet, None), overload, None)
+    known = isinstance(operator, torch._ops.OpOverload)
+    return known and packet not in _TOUCHES_FILES_OR_TERMINAL
 
-FLAG = typed(bool)
-INTEGER = typed(int)
-COUNT = text(lambda _: False, "a number")  # replaced below: needs typed and a bound
-NAME = text(is_name, "a plain name")
-LABEL = text(lambda word: word == "" or is_label(word), "a plain name")
-PATH = text(_IS_PATH, "the name of a parameter, buffer or module")
-WORD = text(_IS_WORD, "plain text")
-STRING = typed(str)
+
+def _is_device(name: str) -> bool:
+    return name == "cpu" or (name == "cuda" and torch.cuda.is_available())
+
+
+def _printable(value: object, where: str) -> object:
+    """A source line or a stack trace, without control characters."""
+    words = str(typed(str)(value, where))
+    return "".join(letter if letter.isprintable() or letter == "\n" else " " for letter in words)
+
+
+_FLAG = typed(bool)
+_INTEGER = typed(int)
+_STRING = typed(str)  # only where torch writes it with repr()
+_NAME = text(lambda word: _is_identifier(word) and word not in _TAKEN, "a plain name")
+_LABEL = text(lambda word: word == "" or _is_identifier(word), "a plain name")
+_PATH = text(re.compile(r"[A-Za-z0-9_.@/: -]*").fullmatch, "a plain name of a weight or module")
+_WORD = text(re.compile(r"[A-Za-z0-9_.+<=/: -]*").fullmatch, "plain text")
+_OPERATOR = text(_is_operator, f"an operator that torch {torch.__version__} has and errbound loads")
+_EXPRESSION = text(is_symbolic_size, "an expression of numbers, symbols and shape functions")
+_GUARD = text(is_guard, "a condition on input sizes")
+
+
+def _real(value: object, where: str) -> object:
+    """A number, or the names JSON lacks numbers for."""
+    return value if value in ("Infinity", "-Infinity", "NaN") else typed(float, int)(value, where)
+
+
+# ------------------------------------------------------------------------------- tensors, sizes
+
+_HINT = union(as_int=_INTEGER, as_bool=_FLAG, as_float=_real)
+_SYMBOLIC = record(expr_str=_EXPRESSION, hint=optional(_HINT))
+_SYM_INT = union(as_expr=_SYMBOLIC, as_int=_INTEGER)
+_SYM_FLOAT = union(as_expr=_SYMBOLIC, as_float=_real)
+_SYM_BOOL = union(as_expr=_SYMBOLIC, as_bool=_FLAG)
+_DEVICE = record(
+    type=text(_is_device, "a device of this machine (export the model on the CPU)"),
+    index=optional(_INTEGER),
+)
+_TENSOR_META = record(
+    dtype=_INTEGER,
+    sizes=many(_SYM_INT),
+    strides=many(_SYM_INT),
+    storage_offset=_SYM_INT,
+    requires_grad=_FLAG,
+    device=_DEVICE,
+    layout=_INTEGER,
+)
+
+# ------------------------------------------------------------------------------------- the graph
+
+_TENSOR = record(name=_NAME)
+_SYM_INT_USE = union(as_name=_NAME, as_int=_INTEGER)
+_SYM_FLOAT_USE = union(as_name=_NAME, as_float=_real)
+_SYM_BOOL_USE = union(as_name=_NAME, as_bool=_FLAG)
+_OPTIONAL_TENSOR = union(as_tensor=_TENSOR, as_none=_FLAG)
+
+
+def _graph(value: object, where: str) -> object:
+    return _GRAPH(value, where)
+
+
+_SINGLE = {
+    "as_none": _FLAG,
+    "as_tensor": _TENSOR,
+    "as_int": _INTEGER,
+    "as_float": _real,
+    "as_bool": _FLAG,
+    "as_sym_int": _SYM_INT_USE,
+    "as_sym_float": _SYM_FLOAT_USE,
+    "as_sym_bool": _SYM_BOOL_USE,
+}
+# What goes into and comes out of the program: a string here reaches the guards unquoted.
+_VALUE = union(as_string=_WORD, **_SINGLE)
+_ARGUMENT = union(
+    as_string=_STRING,
+    as_tensors=many(_TENSOR),
+    as_nested_tensors=many(many(_TENSOR)),
+    as_optional_tensor=_OPTIONAL_TENSOR,
+    as_optional_tensors=many(_OPTIONAL_TENSOR),
+    as_ints=many(_INTEGER),
+    as_floats=many(_real),
+    as_bools=many(_FLAG),
+    as_sym_ints=many(_SYM_INT_USE),
+    as_sym_floats=many(_SYM_FLOAT_USE),
+    as_sym_bools=many(_SYM_BOOL_USE),
+    as_complex=record(real=_real, imag=_real),
+    as_scalar_type=_INTEGER,
+    as_memory_format=_INTEGER,
+    as_layout=_INTEGER,
+    as_device=_DEVICE,
+    as_graph=record(name=_NAME, graph=_graph),
+    **_SINGLE,
+)
+_NODE = record(
+    target=_OPERATOR,
+    inputs=many(record(name=_LABEL, arg=_ARGUMENT, kind=optional(_INTEGER))),
+    outputs=many(_ARGUMENT),
+    metadata=only(stack_trace=_printable, nn_module_stack=_printable),
+    is_hop_single_tensor_return=optional(_FLAG),
+    name=optional(_NAME),
+)
+_GRAPH = record(
+    inputs=many(_VALUE),
+    outputs=many(_VALUE),
+    nodes=many(_NODE),
+    tensor_values=mapping(_NAME, _TENSOR_META),
+    sym_int_values=mapping(_NAME, _SYM_INT),
+    sym_float_values=mapping(_NAME, _SYM_FLOAT),
+    sym_bool_values=mapping(_NAME, _SYM_BOOL),
+    is_single_tensor_return=_FLAG,
+    custom_obj_values=record(),
+)
+
+# --------------------------------------------------------------------- signature and structure
+
+_CONSTANT = union(as_none=_FLAG, as_int=_INTEGER, as_float=_real, as_string=_WORD, as_bool=_FLAG)
+_SIGNATURE = record(
+    input_specs=many(
+        union(
+            user_input=record(arg=_VALUE),
+            parameter=record(arg=_TENSOR, parameter_name=_PATH),
+            buffer=record(arg=_TENSOR, buffer_name=_PATH, persistent=_FLAG),
+            tensor_constant=record(arg=_TENSOR, tensor_constant_name=_PATH),
+            constant_input=record(name=_NAME, value=_CONSTANT),
+        )
+    ),
+    output_specs=many(
+        union(
+            user_output=record(arg=_VALUE),
+            buffer_mutation=record(arg=_TENSOR, buffer_name=_PATH),
+            parameter_mutation=record(arg=_TENSOR, parameter_name=_PATH),
+            user_input_mutation=record(arg=_TENSOR, user_input_name=_NAME),
+        )
+    ),
+)
+_TREES = ("builtins.tuple", "builtins.list", "builtins.dict", "collections.OrderedDict")
+
+
+def _tree(key: Parser) -> Parser:
+    """A pytree specification: JSON in a string, with the contexts as JSON in strings once more."""
+    context = optional(many(lambda word, where: key(word, where) if type(word) is str else word))
+
+    def keys(value: object, where: str) -> object:
+        return json.dumps(context(decode(str(typed(str)(value, where)), where), where))
+
+    def node(value: object, where: str) -> object:
+        return record(type=one_of(None, *_TREES), context=optional(keys), children_spec=many(node))(
+            value, where
+        )
+
+    def parse(value: object, where: str) -> object:
+        match decode(str(typed(str)(value, where)), where):
+            case [1, root]:
+                return json.dumps([1, node(root, where)])
+        raise refuse(where, "is not a tree specification of version 1")
+
+    return parse
+
+
+def decode(written: str, where: str) -> object:
+    """The value that a JSON text writes.
+
+    Raises:
+        Refusal: If the text is not JSON.
+    """
+    try:
+        return json.loads(written)
+    except (ValueError, RecursionError):
+        raise refuse(where, "is not JSON") from None
+
+
+_CALL = record(
+    inputs=many(_VALUE),
+    outputs=many(_VALUE),
+    in_spec=_tree(_NAME),
+    out_spec=_tree(_WORD),
+    forward_arg_names=optional(many(_NAME)),
+)
+_BOUND = optional(_INTEGER)
+
+PROGRAM = record(
+    graph_module=record(
+        graph=_GRAPH,
+        signature=_SIGNATURE,
+        module_call_graph=many(record(fqn=_PATH, signature=optional(_CALL))),
+        metadata=only(),
+        treespec_namedtuple_fields=record(),
+    ),
+    opset_version=mapping(_NAME, _INTEGER),
+    range_constraints=mapping(_EXPRESSION, record(min_val=_BOUND, max_val=_BOUND)),
+    schema_version=record(major=_INTEGER, minor=_INTEGER),
+    verifiers=many(one_of("TRAINING", "ATEN", "")),
+    torch_version=_WORD,
+    guards_code=many(_GUARD),
+)
+"""``models/<name>.json``."""
+
+# ---------------------------------------------------------------------------------- the payloads
+
+
+def _count(value: object, where: str) -> object:
+    if type(value) is not int or value < 0:
+        raise refuse(where, "is not a whole number ≥ 0")
+    return value
+
+
+def _not_pickled(value: object, where: str) -> object:
+    if value is not False:
+        raise refuse(where, "says that the tensor is a pickle, which can run code")
+    return value
+
+
+# Codes and sizes in bytes of the dtypes that weights may have (torch's schema.py: ScalarType).
+ITEM_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 2, 7: 4, 8: 8, 12: 1, 13: 2}
+_STRIDED = 7
+
+
+def payloads(prefix: str) -> Parser:
+    """``data/weights/<name>_weights_config.json`` and its like: name → tensor in a raw member.
+
+    Args:
+        prefix: What the members are called before their number, ``weight_`` or ``tensor_``.
+    """
+    size = union(as_int=_count)
+    member = re.compile(rf"{prefix}\d+", re.ASCII)
+    entry = complete(
+        path_name=text(member.fullmatch, f"the name of a tensor ({prefix}0, {prefix}1, ...)"),
+        is_param=_FLAG,
+        use_pickle=_not_pickled,
+        tensor_meta=complete(
+            dtype=one_of(*ITEM_SIZES),
+            sizes=many(size),
+            strides=many(size),
+            storage_offset=size,
+            requires_grad=_FLAG,
+            device=_DEVICE,
+            layout=one_of(_STRIDED),
+        ),
+    )
+    return complete(config=mapping(_PATH, entry))
+
+
+def sample_inputs(value: object, where: str) -> object:
+    """The unpickled ``data/sample_inputs/<name>.pt``: positional and keyword arguments."""
+    match value:
+        case (tuple(), dict()) if type(value) is tuple:
+            return _sample(value, where)
+    raise refuse(where, "is not a pair of positional and keyword arguments")
+
+
+def _sample(value: object, where: str) -> object:
+    if type(value) in (torch.Tensor, torch.nn.Parameter):
+        return value
+    if isinstance(value, (list, tuple)) and type(value) in (list, tuple):
+        return type(value)(_sample(item, f"{where}[{i}]") for i, item in enumerate(value))
+    if type(value) is dict:
+        return mapping(_NAME, _sample)(value, where)
+    if type(value) is str:
+        return _WORD(value, where)
+    return typed(type(None), bool, int, float)(value, where)

@@ -57,9 +57,7 @@ def trace(module: nn.Module, example: Tensor) -> ExportedProgram:
     with quiet(), torch.no_grad():
         for dynamic in (shapes, None):
             try:
-                return torch.export.export(
-                    module, (example,), dynamic_shapes=dynamic, strict=False
-                )
+                return torch.export.export(module, (example,), dynamic_shapes=dynamic, strict=False)
             except Exception as error:  # torch raises many kinds; the first one says most
                 failure = failure or error
     first = next(iter(str(failure).strip().splitlines()), type(failure).__name__)
@@ -142,9 +140,7 @@ class _Freezer:
         tensors = {**self.exported.state_dict, **self.exported.constants}
         users = []
         placeholders = [n for n in self.graph.nodes if n.op == "placeholder"]
-        for node, spec in zip(
-            placeholders, self.exported.graph_signature.input_specs, strict=True
-        ):
+        for node, spec in zip(placeholders, self.exported.graph_signature.input_specs, strict=True):
             if spec.kind is InputKind.USER_INPUT:
                 users.append(node)
             elif spec.kind in (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR):
@@ -175,7 +171,9 @@ class _Freezer:
         user = list(leaves)[skip:]  # type: ignore[arg-type]
         spec = self.exported.call_spec.out_spec
         assert spec is not None
-        paths, _ = pytree.tree_flatten_with_path(pytree.tree_unflatten(list(range(len(user))), spec))
+        paths, _ = pytree.tree_flatten_with_path(
+            pytree.tree_unflatten(list(range(len(user))), spec)
+        )
         found = {}
         for path, index in paths:
             leaf = user[index]

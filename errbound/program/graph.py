@@ -131,7 +131,9 @@ class Program:
         constants made in ``forward`` and literal dtypes are not converted by ``Module.half()``.
         """
         literal = [
-            n.where for n in self.nodes for a in (*n.args, *n.kwargs.values())
+            n.where
+            for n in self.nodes
+            for a in (*n.args, *n.kwargs.values())
             if isinstance(a, torch.dtype)
         ]
         made = sorted(n for n in self.lifted if self.constants[n].is_floating_point())

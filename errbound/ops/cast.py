@@ -1,0 +1,39 @@
+"""Conversion to another dtype: one rounding."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from errbound.number import Interval
+from errbound.ops._op import Case, Op, Step
+
+
+def _call(x: Tensor, dtype: torch.dtype, *_: Any, **__: Any) -> Tensor:
+    return x.to(dtype)
+
+
+def _enclose(step: Step, x: Interval, dtype: torch.dtype, *_: Any, **__: Any) -> Interval:
+    return step.store_(x.lo.clone(), x.hi.clone())
+
+
+def _cases(g: torch.Generator, dtype: torch.dtype, size: int) -> Iterator[Case]:
+    yield Case((torch.randn(3, size, generator=g).to(dtype), dtype))
+
+
+CAST = Op(
+    name="cast",
+    targets=("aten.to.dtype",),
+    meaning="y = x, rounded to the dtype named",
+    rounds="once, on store",
+    lemma="paper: rounding cells (DESIGN 3)",
+    call=_call,
+    enclose=_enclose,
+    exact=lambda x, *_, **__: x,
+    cases=_cases,
+)
+
+OPS = (CAST,)

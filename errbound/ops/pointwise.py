@@ -1,0 +1,227 @@
+"""Elementwise arithmetic: +, -, *, / on tensors, constants, buffers and Python scalars."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from errbound.number import Interval
+from errbound.ops._op import Array, Case, Constant, Op, Step
+
+Corners = Callable[[Interval, Interval], tuple[Tensor, Tensor]]
+
+
+def _operand(step: Step, value: Any, *, stored: bool) -> Interval:
+    """An operand as the kernel sees it.
+
+    A Python scalar, or a tensor of no dimensions in another dtype, is converted to the storage
+    format (``stored``: add, subtract) or to the intermediate format (multiply, divide).
+    """
+    if isinstance(value, Interval):
+        return value
+    if isinstance(value, Constant):
+        if value.value.dim() or value.value.dtype is step.storage.dtype:
+            return Interval.point(value.exact)
+        value = float(value.value)
+    fmt = step.storage if stored else step.arithmetic.intermediate
+    return Interval.point(torch.tensor(float(value), dtype=torch.float64).to(fmt.dtype))
+
+
+def _binary(corners: Corners, *, stored: bool, swap: bool = False) -> Callable[..., Interval]:
+    """Enclose a correctly rounded operation that is monotone in each operand between its ends."""
+
+    def enclose(step: Step, a: Any, b: Any, **_: Any) -> Interval:
+        first, second = (b, a) if swap else (a, b)
+        lo, hi = corners(
+            _operand(step, first, stored=stored), _operand(step, second, stored=stored)
+        )
+        return step.compute_(lo, hi)
+
+    return enclose
+
+
+def _add(a: Interval, b: Interval) -> tuple[Tensor, Tensor]:
+    return a.lo + b.lo, a.hi + b.hi
+
+
+def _sub(a: Interval, b: Interval) -> tuple[Tensor, Tensor]:
+    return a.lo - b.hi, a.hi - b.lo
+
+
+def _extremes(*values: Tensor) -> tuple[Tensor, Tensor]:
+    lo = hi = values[0]
+    for v in values[1:]:
+        lo, hi = torch.minimum(lo, v), torch.maximum(hi, v)
+    return (lo.clone(), hi) if lo is hi else (lo, hi)
+
+
+def _mul(a: Interval, b: Interval) -> tuple[Tensor, Tensor]:
+    if b.lo is b.hi:
+        return _extremes(a.lo * b.lo, a.hi * b.lo)
+    return _extremes(a.lo * b.lo, a.lo * b.hi, a.hi * b.lo, a.hi * b.hi)
+
+
+def _div(a: Interval, b: Interval) -> tuple[Tensor, Tensor]:
+    if b.lo is b.hi:
+        lo, hi = _extremes(a.lo / b.lo, a.hi / b.lo)
+    else:
+        lo, hi = _extremes(a.lo / b.lo, a.lo / b.hi, a.hi / b.lo, a.hi / b.hi)
+    # A divisor that may be zero leaves the range; infinite ends are what the range check sees.
+    zero = (b.lo <= 0) & (b.hi >= 0)
+    return torch.where(zero, -torch.inf, lo), torch.where(zero, torch.inf, hi)
+
+
+def _neg(step: Step, x: Interval) -> Interval:
+    return Interval(-x.hi, -x.lo)
+
+
+def _reciprocal(step: Step, x: Interval) -> Interval:
+    lo, hi = _div(Interval.point(torch.ones((), dtype=torch.float64)), x)
+    return step.compute_(lo, hi)
+
+
+def _check_alpha(a: Any, b: Any, *positional: Any, alpha: float = 1) -> None:
+    if alpha != 1 or any(p != 1 for p in positional):
+        raise ValueError("alpha other than 1 has no record; write the product out")
+
+
+def _cases(away_from_zero: bool = False) -> Callable[..., Iterator[Case]]:
+    def cases(g: torch.Generator, dtype: torch.dtype, size: int) -> Iterator[Case]:
+        def draw(*shape: int) -> Tensor:
+            x = torch.randn(shape, generator=g)
+            return (x + 3 * x.sign() if away_from_zero else x).to(dtype)
+
+        yield Case((draw(3, size), draw(3, size)), inputs=2)
+        yield Case((draw(2, 3, 2 * size)[..., ::2], draw(3, 1)))
+        yield Case((draw(3, size), draw(1).reshape(())))
+        for scalar in (0.1307, -3.0, 1.0 / 3.0):
+            yield Case((draw(3, size), scalar))
+
+    return cases
+
+
+def _scalar_cases(g: torch.Generator, dtype: torch.dtype, size: int) -> Iterator[Case]:
+    for scalar in (0.1307, -3.0, 2):
+        yield Case((torch.randn(3, size, generator=g).to(dtype), scalar))
+
+
+def _unary_cases(g: torch.Generator, dtype: torch.dtype, size: int) -> Iterator[Case]:
+    x = torch.randn(3, 2 * size, generator=g)
+    yield Case(((x + 2 * x.sign()).to(dtype),))
+    yield Case(((x + 2 * x.sign()).to(dtype)[:, ::2],))
+
+
+def _exact(f: Callable[[Any, Any], Any]) -> Callable[..., Array]:
+    def exact(a: Any, b: Any, **_: Any) -> Array:
+        found: Array = np.asarray(f(a, b), dtype=object)
+        return found
+
+    return exact
+
+
+def _plain(f: Callable[[Any, Any], Any]) -> Callable[..., Any]:
+    """The torch call without ``alpha``, which is 1."""
+    return lambda a, b, *_, **__: f(a, b)
+
+
+_ROUNDS = "in binary32, then on store"
+_LEMMA = (
+    "paper: rounding cells of fl16 o fl32 (DESIGN 3); binary64 then binary32 is one rounding "
+    "(Figueroa 1995)"
+)
+
+ADD = Op(
+    name="add",
+    targets=("aten.add.Tensor", "aten.add_.Tensor", "aten.add.Scalar", "aten.add_.Scalar"),
+    meaning="y = a + b; a Python scalar is rounded to storage first",
+    rounds=_ROUNDS,
+    lemma=_LEMMA,
+    call=_plain(torch.add),
+    enclose=_binary(_add, stored=True),
+    exact=_exact(lambda a, b: a + b),
+    cases=_cases(),
+    check=_check_alpha,
+)
+
+SUB = Op(
+    name="sub",
+    targets=("aten.sub.Tensor", "aten.sub_.Tensor", "aten.sub.Scalar", "aten.sub_.Scalar"),
+    meaning="y = a - b; a Python scalar is rounded to storage first",
+    rounds=_ROUNDS,
+    lemma=_LEMMA,
+    call=_plain(torch.sub),
+    enclose=_binary(_sub, stored=True),
+    exact=_exact(lambda a, b: a - b),
+    cases=_cases(),
+    check=_check_alpha,
+)
+
+RSUB = Op(
+    name="rsub",
+    targets=("aten.rsub.Scalar", "aten.rsub.Tensor"),
+    meaning="y = b - a; a Python scalar is rounded to storage first",
+    rounds=_ROUNDS,
+    lemma=_LEMMA,
+    call=_plain(torch.rsub),
+    enclose=_binary(_sub, stored=True, swap=True),
+    exact=_exact(lambda a, b: b - a),
+    cases=_scalar_cases,
+    check=_check_alpha,
+)
+
+MUL = Op(
+    name="mul",
+    targets=("aten.mul.Tensor", "aten.mul_.Tensor", "aten.mul.Scalar", "aten.mul_.Scalar"),
+    meaning="y = a b; a Python scalar is used in binary32",
+    rounds=_ROUNDS,
+    lemma=_LEMMA,
+    call=torch.mul,
+    enclose=_binary(_mul, stored=False),
+    exact=_exact(lambda a, b: a * b),
+    cases=_cases(),
+)
+
+DIV = Op(
+    name="div",
+    targets=("aten.div.Tensor", "aten.div_.Tensor", "aten.div.Scalar", "aten.div_.Scalar"),
+    meaning="y = a / b; a Python scalar is used in binary32",
+    rounds=_ROUNDS,
+    lemma=_LEMMA,
+    call=torch.div,
+    enclose=_binary(_div, stored=False),
+    exact=_exact(lambda a, b: a / b),
+    cases=_cases(away_from_zero=True),
+    domain="divisors whose interval does not contain 0; else the verdict is as for overflow",
+)
+
+NEG = Op(
+    name="neg",
+    targets=("aten.neg.default", "aten.neg_.default"),
+    meaning="y = -x",
+    rounds="never",
+    lemma="paper: exact, ends swap",
+    call=torch.neg,
+    enclose=_neg,
+    exact=lambda x: -x,
+    cases=_unary_cases,
+    moves=True,
+)
+
+RECIPROCAL = Op(
+    name="reciprocal",
+    targets=("aten.reciprocal.default", "aten.reciprocal_.default"),
+    meaning="y = 1 / x",
+    rounds=_ROUNDS,
+    lemma=_LEMMA,
+    call=torch.reciprocal,
+    enclose=_reciprocal,
+    exact=lambda x: 1 / x,
+    cases=_unary_cases,
+    domain="inputs whose interval does not contain 0; else the verdict is as for overflow",
+)
+
+OPS = (ADD, SUB, RSUB, MUL, DIV, NEG, RECIPROCAL)
