@@ -122,16 +122,18 @@ def inflate(roundings: int) -> float:
     return 1.0 + (roundings + 8) * 2.0 * U64
 
 
-def widen(lo: Tensor, hi: Tensor, slack: Tensor, roundings: int = 0) -> tuple[Tensor, Tensor]:
-    """Ends that contain [lo - slack, hi + slack], ``slack >= 0``.
+def widen(
+    lo: Tensor, hi: Tensor, absolute: Tensor | float, relative: float = 0.0, roundings: int = 0
+) -> tuple[Tensor, Tensor]:
+    """Move each end outward by absolute + relative * |end|, errors of binary64 included.
 
     ``lo`` and ``hi`` may each carry ``roundings`` binary64 roundings relative to themselves, and
-    ``slack`` as many: each end moves out by slack (1 + (r + 8) 2^-52) + |end| (r + 2) 2^-52,
-    more than its inherited error and the three roundings of this formula.
+    ``absolute`` as many: the ends move by absolute (1 + (r + 8) 2^-52) + |end| (relative +
+    (r + 4) 2^-52), more than what they inherited plus the roundings of this formula.
     """
-    own = (roundings + 2) * 2.0 * U64
-    grown = slack * inflate(roundings)
-    return lo - (grown + lo.abs() * own), hi + (grown + hi.abs() * own)
+    own = relative * inflate(2) + (roundings + 4) * 2.0 * U64
+    grown = absolute * inflate(roundings)
+    return lo - (lo.abs() * own + grown), hi + (hi.abs() * own + grown)
 
 
 def gamma(terms: int) -> float:

@@ -193,7 +193,7 @@ def _envelope(call: Callable[[Tensor], Tensor], fmt: Format) -> tuple[Tensor, Te
     inputs = inputs[torch.argsort(inputs.double(), stable=True)]
     with torch.inference_mode():
         results = [call(inputs).double()]
-        results.append(torch.cat([call(part) for part in inputs.split(3)]).double())
+        results.append(torch.cat([call(part) for part in torch.split(inputs, 3)]).double())
         results.append(call(inputs.repeat(2).reshape(2, -1).t()[:, 0]).double())
     low = torch.stack(results).amin(dim=0)
     high = torch.stack(results).amax(dim=0)
@@ -222,8 +222,7 @@ def tabulated(
         error = step.arithmetic.functions[name]
         lo, hi = reference(x.lo), reference(x.hi)
         # Binary64 elementary functions err by far less than 2^-45 relative.
-        slack = torch.maximum(lo.abs(), hi.abs()) * (error.relative + 2.0**-45) + error.absolute
-        return step.store_(*widen(lo, hi, slack, roundings=2))
+        return step.store_(*widen(lo, hi, error.absolute, error.relative + 2.0**-45))
 
     return enclose
 

@@ -34,7 +34,8 @@ def _elementwise(f: Any) -> Any:
     """Apply a function of one exact number (``mpf`` or ``arb``) to each entry."""
 
     def apply(x: Array) -> Array:
-        return np.vectorize(f, otypes=[object])(x)
+        found: Array = np.vectorize(f, otypes=[object])(x)
+        return found
 
     return apply
 

@@ -106,7 +106,7 @@ def _terms(
     dilation: Pair = 1,
     groups: int = 1,
 ) -> Terms:
-    n, c, h, w = x.shape
+    n, _, h, w = x.shape
     out, per_group, kh, kw = weight.shape
     pad = _amount(weight.shape, padding, dilation)
     seen = gather(x, patches(h, w, (kh, kw), stride, pad, dilation))
@@ -138,7 +138,7 @@ def _cases(g: torch.Generator, dtype: torch.dtype, size: int) -> Iterator[Case]:
 CONV2D = Op(
     name="conv2d",
     targets=("aten.conv2d.default", "aten.conv2d.padding"),
-    meaning="y_opq = sum_ckl W_ockl x_c,(sp+dk-pad),(sq+dl-pad) + b_o; padding is 0",
+    meaning="y[o,p,q] = sum W[o,c,k,l] x[c, s p + d k - pad, s q + d l - pad] + b[o]; padding is 0",
     rounds="binary32 partial sums in any order; one rounding on store",
     lemma="paper: summation in any order (DESIGN 4) and rounding cells (DESIGN 3)",
     call=torch.conv2d,

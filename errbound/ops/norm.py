@@ -112,7 +112,8 @@ def _terms(
         return None if values is None else torch.from_numpy(np.ascontiguousarray(values))
 
     w, b, m, v = (tensor(t) for t in (weight, bias, mean, var))
-    assert m is not None and v is not None
+    assert m is not None
+    assert v is not None
     scale = _alpha(w, v, eps)
     rank = x.ndim
     return Terms(

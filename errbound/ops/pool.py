@@ -171,14 +171,8 @@ def _exact_max(
 ) -> Array:
     numbered = torch.arange(x.size, dtype=torch.float64).reshape(x.shape)
     ranks = torch.from_numpy(np.argsort(np.argsort(x, axis=None, kind="stable"))).double()
-    _, where = functional.max_pool2d(
-        ranks.reshape(x.shape),
-        kernel,
-        stride or None,
-        padding,
-        dilation,
-        ceil_mode,
-        return_indices=True,
+    _, where = torch.ops.aten.max_pool2d_with_indices.default(
+        ranks.reshape(x.shape), kernel, stride or [], padding, dilation, ceil_mode
     )
     base = numbered[:, :, :1, :1].long()
     found: Array = x.reshape(-1)[(where + base).numpy()]

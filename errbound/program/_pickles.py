@@ -35,7 +35,7 @@ def load_plain(data: bytes) -> Any:
         name = next(filter(None, asked.groups())) if asked else "something other than tensors"
         raise NeedsCode(name) from None
     except Exception as error:
-        raise Unreadable(first_line(error)) from None
+        raise Unreadable(one_line(error)) from None
 
 
 def load_trusted(data: bytes, *, by_torch: bool) -> Any:
@@ -53,7 +53,7 @@ def load_trusted(data: bytes, *, by_torch: bool) -> Any:
             return torch.load(io.BytesIO(data), map_location="cpu", weights_only=False)
         return pickle.loads(data)
     except Exception as error:
-        raise Unreadable(first_line(error)) from None
+        raise Unreadable(one_line(error)) from None
 
 
 def first_class(data: bytes) -> str:
@@ -72,7 +72,9 @@ def first_class(data: bytes) -> str:
     return "no class"
 
 
-def first_line(error: Exception) -> str:
-    """The error's type and the first line of its message, shortened."""
+def one_line(error: BaseException, which: int = 0) -> str:
+    """The error's type and one line of its message, the first or the one asked for, shortened."""
+    if isinstance(error, Unreadable):
+        return str(error)
     lines = str(error).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {lines[0]}"[:200]
+    return f"{type(error).__name__}: {lines[which].strip()[:200]}"

@@ -1,10 +1,13 @@
 """State dicts: finding the weights in what a checkpoint holds, and putting them into a module."""
 
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
+from copy import copy
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.utils import consume_prefix_in_state_dict_if_present
 
 from errbound.errors import InputError
 from errbound.program._recognise import python_command, quoted
@@ -12,7 +15,7 @@ from errbound.program._recognise import python_command, quoted
 _WRAPPERS = {"module.": "nn.DataParallel", "_orig_mod.": "torch.compile"}
 _COUNTER = "num_batches_tracked"  # of batch norm: older files lack it, evaluation ignores it
 
-StateDict = dict[str, Tensor]
+StateDict = OrderedDict[str, Tensor]  # an attribute _metadata may tell versions of modules
 
 
 def find_weights(found: object, path: str, notes: list[str]) -> StateDict:
@@ -45,7 +48,7 @@ def find_weights(found: object, path: str, notes: list[str]) -> StateDict:
         first = next(iter(candidates))
         code = (
             f'import torch; torch.save(torch.load({quoted(path)}, map_location="cpu")'
-            f"[{quoted(first)}], {quoted(path, f'.{first}.pt')})"
+            f"[{quoted(first)}], {quoted(path, '.weights.pt')})"
         )
         raise InputError(
             f"{path}: several entries hold weights ({listed(candidates)}): save the one you mean, "
@@ -54,9 +57,10 @@ def find_weights(found: object, path: str, notes: list[str]) -> StateDict:
     if candidates:
         key, weights = candidates.popitem()
         others = [other for other in entries if other != key]
-        notes.append(f"weights taken from the entry {key!r}")
+        alone = " (a list of one)" if isinstance(entries[key], (list, tuple)) else ""
+        notes.append(f"weights taken from the entry {key!r}{alone}")
     else:
-        weights = {key: value for key, value in entries.items() if isinstance(value, Tensor)}
+        weights = OrderedDict((k, v) for k, v in entries.items() if isinstance(v, Tensor))
         others = [key for key in entries if key not in weights]
     if not weights:
         raise InputError(
@@ -68,7 +72,7 @@ def find_weights(found: object, path: str, notes: list[str]) -> StateDict:
     return weights
 
 
-def as_binary32(weights: Mapping[str, Tensor], path: str, notes: list[str]) -> StateDict:
+def as_binary32(weights: StateDict, path: str, notes: list[str]) -> StateDict:
     """The weights with floating-point values as finite binary32 numbers.
 
     Args:
@@ -83,7 +87,7 @@ def as_binary32(weights: Mapping[str, Tensor], path: str, notes: list[str]) -> S
         InputError: If a value is NaN, infinite or outside binary32, or a tensor is complex,
             quantised or sparse; the message names the tensor.
     """
-    result: StateDict = {}
+    result = copy(weights)
     stored: dict[torch.dtype, int] = {}
     for name, tensor in weights.items():
         dense = tensor.layout == torch.strided and tensor.device.type != "meta"
@@ -94,10 +98,8 @@ def as_binary32(weights: Mapping[str, Tensor], path: str, notes: list[str]) -> S
             )
         if tensor.is_floating_point():
             stored[tensor.dtype] = stored.get(tensor.dtype, 0) + 1
-            check_finite(name, tensor, path)
-            tensor = tensor.to(torch.float32)
-            check_finite(name, tensor, path, "in binary32")
-        result[name] = tensor
+            result[name] = tensor.to(torch.float32)
+            check_finite(name, result[name], path)
     for dtype, count in stored.items():
         how_many = f"{count} of {sum(stored.values())} tensors"
         if dtype == torch.float64:
@@ -110,17 +112,21 @@ def as_binary32(weights: Mapping[str, Tensor], path: str, notes: list[str]) -> S
     return result
 
 
-def check_finite(name: str, tensor: Tensor, path: str, form: str = "") -> None:
+def check_finite(name: str, tensor: Tensor, path: str) -> None:
     """Refuse NaN and infinity.
 
     Raises:
         InputError: Naming the tensor and how many of its values are not finite.
     """
-    wide = tensor if tensor.dtype.itemsize > 1 else tensor.to(torch.float32)
-    bad = tensor.numel() - int(torch.isfinite(wide).sum()) if tensor.is_floating_point() else 0
+    if not tensor.is_floating_point():
+        return
+    readable = tensor.float() if tensor.dtype.itemsize == 1 else tensor
+    bad = tensor.numel() - int(torch.isfinite(readable).sum())
     if bad:
-        values = f"{bad} of {tensor.numel()} values are NaN or infinite {form}".rstrip()
-        raise InputError(f"{path}: {name}: {values}: give a model with finite weights")
+        raise InputError(
+            f"{path}: {name}: {bad} of {tensor.numel()} values are NaN or infinite: "
+            "give a model with finite weights"
+        )
 
 
 def fill(
@@ -189,8 +195,9 @@ def _as_weights(value: object) -> StateDict | None:
         value = value[0]
     if not isinstance(value, Mapping) or not value:
         return None
-    fits = all(isinstance(k, str) and isinstance(v, Tensor) for k, v in value.items())
-    return dict(value) if fits else None
+    if not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in value.items()):
+        return None
+    return copy(value) if isinstance(value, OrderedDict) else OrderedDict(value)
 
 
 def _without_prefix(weights: StateDict, own: Mapping[str, Any], notes: list[str]) -> StateDict:
@@ -199,7 +206,7 @@ def _without_prefix(weights: StateDict, own: Mapping[str, Any], notes: list[str]
         wrapped = all(key.startswith(prefix) for key in weights)
         if wrapped and not any(key.startswith(prefix) for key in own):
             notes.append(f"prefix {prefix!r} ({wrapper}) removed from all names")
-            weights = {key.removeprefix(prefix): tensor for key, tensor in weights.items()}
+            consume_prefix_in_state_dict_if_present(weights, prefix)
     return weights
 
 

@@ -4,7 +4,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -36,7 +36,11 @@ def load_arch(spec: str) -> Callable[[], Any]:
     found: Any = _module(source, spec)
     for part in name.split("."):
         if not hasattr(found, part):
-            defined = [key for key, value in vars(found).items() if _is_local(found, key, value)]
+            defined = [
+                key
+                for key, value in getattr(found, "__dict__", {}).items()
+                if _is_local(found, key, value)
+            ]
             names = ", ".join(defined[:5]) or "nothing"
             raise InputError(f"--arch {spec}: {source} has no {name}; it defines {names}")
         found = getattr(found, part)
@@ -54,10 +58,10 @@ def build(spec: str) -> nn.Module:
     callable_ = load_arch(spec)
     try:
         module = callable_()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(
-            f"--arch {spec}: calling it with no arguments fails ({type(error).__name__}: {reason}): "
+            f"--arch {spec}: the call with no arguments fails ({type(error).__name__}: {reason}): "
             "name a function that needs none and returns the nn.Module"
         ) from None
     if not isinstance(module, nn.Module):
@@ -89,7 +93,8 @@ def _module(source: str, spec: str) -> ModuleType:
 def _module_of_file(path: Path) -> ModuleType:
     name = f"_errbound_arch_{path.stem}"
     found = importlib.util.spec_from_file_location(name, path)
-    assert found is not None and found.loader is not None  # the name ends in .py
+    assert found is not None  # since the name ends in .py
+    assert found.loader is not None
     module = importlib.util.module_from_spec(found)
     sys.modules[name] = module  # dataclasses and pickle look it up
     with _importing_from(path.resolve().parent):
@@ -104,7 +109,8 @@ def _importing_from(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        sys.path.remove(str(folder))
+        with suppress(ValueError):
+            sys.path.remove(str(folder))
 
 
 def _is_local(module: Any, name: str, value: object) -> bool:

@@ -10,6 +10,7 @@ import logging
 import os
 import stat
 import warnings
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,9 +29,9 @@ from errbound.program._pickles import (
     NeedsCode,
     Unreadable,
     first_class,
-    first_line,
     load_plain,
     load_trusted,
+    one_line,
 )
 from errbound.program._recognise import Kind, python_command, quoted, recognise, recognise_zip
 from errbound.program._weights import as_binary32, check_finite, describe, fill, find_weights
@@ -105,10 +106,9 @@ def _exported(data: bytes, program: str, vetted: bytes, path: str) -> LoadedMode
     try:
         exported = load_pt2(io.BytesIO(vetted)).exported_programs[program]
     except Exception as error:  # whatever torch finds inconsistent
-        last = (str(error).strip().splitlines() or [""])[-1]
         raise InputError(
-            f"{path}: torch {torch.__version__} cannot read the program "
-            f"({type(error).__name__}: {last[:200]}): export the model again with this version"
+            f"{path}: torch {torch.__version__} cannot read the program ({one_line(error, -1)}): "
+            "export the model again with this version"
         ) from None
     for name, tensor in exported.state_dict.items():
         check_finite(name, tensor, path)
@@ -132,37 +132,43 @@ def _pickled(data: bytes, module: nn.Module, path: str) -> LoadedModel:
     if isinstance(module, nn.DataParallel):
         notes.append("nn.DataParallel unwrapped")
         module = module.module
-    as_binary32({**dict(module.named_parameters()), **dict(module.named_buffers())}, path, notes)
+    tensors = OrderedDict((*module.named_parameters(), *module.named_buffers()))
+    as_binary32(tensors, path, notes)
     return LoadedModel("pickle", module.float().eval(), None, _sha256(data), tuple(notes))
 
 
 def _unpacked(data: bytes, kind: Kind, path: str, trust: bool) -> object:
     """The object in a file that is no archive."""
+    again = "copy or download it again"
     try:
         if kind is Kind.SAFETENSORS:
             return safetensors.torch.load(data)
         if trust:
+            again = f"run errbound where its classes can be imported, or {_resave(kind, path)}"
             return load_trusted(data, by_torch=kind is Kind.CHECKPOINT)
         if kind is Kind.PICKLE:
             raise NeedsCode(first_class(data))
         return load_plain(data)
     except NeedsCode as error:
-        code = (
-            f"import torch; m = torch.load({quoted(path)}, weights_only=False); torch.save("
-            f'm.state_dict() if hasattr(m, "state_dict") else m["state_dict"], '
-            f"{quoted(path, '.state.pt')})"
-        )
         raise InputError(
-            f"{path}: pickled objects ({error}), and loading them runs code from the file: add "
-            "--trust-pickle if you trust it, or save its state_dict where it was made, with "
-            f"{python_command(code)}"
+            f"{path}: holds pickled objects ({error}), and unpickling runs code from the file: "
+            f"add --trust-pickle if you trust it, or {_resave(kind, path)}"
         ) from None
     except (Unreadable, safetensors.SafetensorError) as error:
         raise InputError(
-            f"{path}: the {kind.value} cannot be read "
-            f"({first_line(error) if kind is Kind.SAFETENSORS else error}): "
-            "copy or download it again"
+            f"{path}: the {kind.value} cannot be read ({one_line(error)}): {again}"
         ) from None
+
+
+def _resave(kind: Kind, path: str) -> str:
+    """The advice to keep only the weights, with the command."""
+    torch_load = f'torch.load({quoted(path)}, map_location="cpu", weights_only=False)'
+    load = torch_load if kind is Kind.CHECKPOINT else f'pickle.load(open({quoted(path)}, "rb"))'
+    code = (
+        f"import pickle, torch; m = {load}; torch.save(m.state_dict() "
+        f'if hasattr(m, "state_dict") else m.get("state_dict", m), {quoted(path, ".state.pt")})'
+    )
+    return f"save its state_dict where the file was made: {python_command(code)}"
 
 
 def _read(path: str | os.PathLike[str], name: str) -> bytes:
@@ -177,7 +183,7 @@ def _read(path: str | os.PathLike[str], name: str) -> bytes:
                     f"{name}: has {status.st_size >> 30} GiB, more than the 8 GiB that errbound "
                     "reads: give a smaller model"
                 )
-            return file.read(_LARGEST)
+            return file.read(status.st_size)
     except IsADirectoryError:
         raise InputError(f"{name}: is a directory: give a file in it{_example(path)}") from None
     except FileNotFoundError:
