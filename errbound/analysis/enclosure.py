@@ -26,10 +26,12 @@ class Enclosed:
         overflow: (samples,) int64; -1, or the index of the first node at which the range of a
             format may be left (0 is the input, k the k-th node). Such a sample's ends are finite
             but mean nothing from that node on.
+        certain: (samples,) bool; at that node every execution leaves the range.
     """
 
     output: Interval
     overflow: Tensor
+    certain: Tensor
 
 
 class Encloser:
@@ -52,6 +54,7 @@ class Encloser:
         samples = x.shape[0]
         finite = torch.isfinite(x)
         overflow = torch.where(finite.reshape(samples, -1).all(dim=1), -1, 0)
+        certain = overflow == 0
         start = Interval.point(torch.where(finite, x, torch.zeros_like(x)))
 
         def evaluate(node: Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -63,6 +66,7 @@ class Encloser:
             if bool(step.overflow.any()):
                 here = step.overflow & (overflow < 0)
                 overflow[here] = self._index[node.name]
+                certain.logical_or_(here & step.certain)
             if visit is not None and node.dtype is not None:
                 visit(node, value, overflow < 0)
             return value
@@ -71,7 +75,7 @@ class Encloser:
             output = self.program.evaluate(start, self._constants, evaluate)
         if isinstance(output, Constant):
             output = Interval.point(output.value.expand(samples, *output.shape[1:]))
-        return Enclosed(output, overflow)
+        return Enclosed(output, overflow, certain)
 
     def _fold(self, node: Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A node that depends on constants alone: the kernel's own result is used.

@@ -73,16 +73,29 @@ class Step:
         storage: format of the node's output.
         samples: batch size.
         overflow: (samples,) bool; set where the range of a format may be left.
+        stores: number of roundings to storage so far; ``beyond``: (samples,) int64, how many of
+            them had an interval wholly outside the range.
     """
 
     arithmetic: Arithmetic
     storage: Format
     samples: int
     overflow: Tensor = field(init=False)
+    stores: int = field(init=False, default=0)
+    beyond: Tensor = field(init=False)
 
     def __post_init__(self) -> None:
         """Start with no overflow."""
         self.overflow = torch.zeros(self.samples, dtype=torch.bool)
+        self.beyond = torch.zeros(self.samples, dtype=torch.int64)
+
+    @property
+    def certain(self) -> Tensor:
+        """(samples,) bool: every execution overflows, whichever of several ways it takes.
+
+        Where a kernel may round in several ways, each way has a rounding to storage of its own.
+        """
+        return (self.beyond == self.stores) if self.stores else self.beyond > 0
 
     @property
     def sums(self) -> Accumulation:
@@ -106,9 +119,13 @@ class Step:
         NaN) is marked and its ends are replaced by finite ones, whose later values mean nothing.
         """
         limit = fmt.overflow_threshold
+        self.stores += fmt is self.storage
         if not (float(hi.max()) < limit and float(lo.min()) > -limit) and lo.numel():
             bad = ~((hi < limit) & (lo > -limit))
             self.overflow |= bad.reshape(self.samples, -1).any(dim=1)
+            if fmt is self.storage:
+                outside = (lo >= limit) | (hi <= -limit)
+                self.beyond += outside.reshape(self.samples, -1).any(dim=1)
             top = fmt.max_finite
             lo.nan_to_num_(nan=-top).clamp_(-top, top)
             hi.nan_to_num_(nan=top).clamp_(-top, top)

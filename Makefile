@@ -1,0 +1,45 @@
+# A newcomer needs two commands: `make demo` and `make test`.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+ERRBOUND_SHARED ?= ../shared
+export ERRBOUND_SHARED
+
+.PHONY: demo test test-all check format lint types layers docs-check clean
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $@
+
+demo: $(VENV)/.ready  ## certify the shipped model on the 10,000 MNIST test images
+	$(BIN)/errbound certify examples/mnist_dnn.pt --data mnist --overwrite
+
+test: $(VENV)/.ready  ## the test suite without the exhaustive parts
+	$(BIN)/python -m pytest -n 2
+
+test-all: $(VENV)/.ready  ## everything: exhaustive suites, 100,000 executions, sabotage table
+	$(BIN)/python -m pytest -n 2 -m "slow or not slow"
+	$(BIN)/python -m pytest -s -q -m "slow or not slow" tests/adversary tests/sabotage
+
+check: format lint types layers test docs-check  ## all that must hold before a commit
+
+format: $(VENV)/.ready
+	$(BIN)/ruff format --check .
+
+lint: $(VENV)/.ready
+	$(BIN)/ruff check .
+
+types: $(VENV)/.ready
+	$(BIN)/mypy
+
+layers: $(VENV)/.ready
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python tests/file_sizes.py
+
+docs-check: $(VENV)/.ready  ## rerun the README's commands and compare their output
+	$(BIN)/python tests/readme.py
+
+clean:
+	rm -rf $(VENV) runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,46 @@
+"""Decimals of proved bounds, rounded outward from the exact binary64 value.
+
+A decimal that is printed for an upper bound is never smaller than the bound, one for a lower bound
+never larger; read back as binary64 they still bound, because rounding to nearest is monotone.
+"""
+
+from __future__ import annotations
+
+import math
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
+
+DIGITS = 6
+"""Significant digits of every printed bound."""
+
+_UP = Context(prec=DIGITS, rounding=ROUND_CEILING)
+_DOWN = Context(prec=DIGITS, rounding=ROUND_FLOOR)
+
+
+def upper(x: float) -> str:
+    """The smallest decimal of six significant digits that is >= ``x``; "inf", "" for NaN."""
+    return _written(x, _UP)
+
+
+def lower(x: float) -> str:
+    """The largest decimal of six significant digits that is <= ``x``; "-inf", "" for NaN."""
+    return _written(x, _DOWN)
+
+
+def observed(x: float) -> str:
+    """The shortest decimal that reads back as ``x``: a fact, not a bound; "" for NaN."""
+    return "" if math.isnan(x) else f"{x!r}".removesuffix(".0")
+
+
+def floor_percent(share: float) -> str:
+    """A share as a percentage of two decimals, rounded down: "100.00 %" means all."""
+    hundredths = math.floor(Decimal(share).scaleb(4) + Decimal("1e-9"))
+    return f"{hundredths // 100}.{hundredths % 100:02d} %"
+
+
+def _written(x: float, context: Context) -> str:
+    if math.isnan(x):
+        return ""
+    if math.isinf(x):
+        return "inf" if x > 0 else "-inf"
+    number = context.create_decimal(Decimal(x))
+    return "0" if not number else f"{number.normalize(context):g}".replace("e+", "e")

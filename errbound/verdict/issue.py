@@ -1,0 +1,250 @@
+"""Issuing verdicts: observed runs, enclosures and the theorem, for batches of samples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from errbound.analysis import Encloser, execute
+from errbound.arithmetic import Arithmetic
+from errbound.errors import InputError
+from errbound.number import Format, Interval
+from errbound.program import Node, Program
+from errbound.verdict.theorem import bounds, without_classes
+from errbound.verdict.watch import Escape, NodeSummary, Watch, each
+
+Name = TypeVar("Name", bound=StrEnum)
+
+CELLS = 2**19
+"""Samples are enclosed in chunks of about this many values per node, to stay within caches."""
+
+
+class Verdict(StrEnum):
+    """What is said of one sample, in order of precedence."""
+
+    DOMAIN = "domain"
+    REFUTED = "refuted"
+    OVERFLOW = "overflow"
+    PROVED = "proved"
+    UNDECIDED = "undecided"
+    NO_CLASSES = "no classes"
+
+
+class Overflow(StrEnum):
+    """What is known of a sample's overflow, the strongest statement that holds."""
+
+    CERTAIN = "certain"
+    OBSERVED = "observed"
+    POSSIBLE = "possible"
+    ABSENT = "proved absent"
+    UNKNOWN = ""
+
+
+STAGES = {Verdict.DOMAIN: "input", Verdict.REFUTED: "run", Verdict.OVERFLOW: "run"}
+"""What decided a verdict that needs no proof."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Results for a batch of samples; tensors and lists have one entry per sample.
+
+    Attributes:
+        verdict: by precedence.
+        stage: what decided: "input", "run", "forward" (enclosures); "" if nothing did.
+        prediction32: class of the observed M32 run (int64); ``prediction16``: of M16; -1 where
+            there are no classes or the input is outside the domain.
+        margin: largest minus second largest output of the observed M32 run (NaN likewise).
+        observed_delta: largest |z32 - z16| of the two observed runs (NaN outside the domain,
+            infinite where one of them overflowed).
+        margin_lower: lower bound of M32's margin over its executions (-inf without one).
+        pairwise: smallest proved lower bound of z16_i - z16_j, i the class that wins every M32
+            execution (-inf without one).
+        proved_delta: upper bound of |z32 - z16| over every execution of both (inf without one).
+        proved_delta16: the same with M32 taken as the one run made.
+        overflow: of either model.
+        overflow_node: "M16:node" or "M32:node", the first that may overflow; "" if none.
+        nodes: summaries by (model, node name), of the nodes that round.
+        escapes: observed values outside their enclosures; empty unless something is wrong.
+    """
+
+    verdict: list[Verdict]
+    stage: list[str]
+    prediction32: Tensor
+    prediction16: Tensor
+    margin: Tensor
+    observed_delta: Tensor
+    margin_lower: Tensor
+    pairwise: Tensor
+    proved_delta: Tensor
+    proved_delta16: Tensor
+    overflow: list[Overflow]
+    overflow_node: list[str]
+    nodes: dict[tuple[str, str], NodeSummary]
+    escapes: list[Escape]
+
+
+@dataclass(frozen=True)
+class _Side:
+    """One model's half of a batch, all rows: its run's output, enclosures, what was watched."""
+
+    program: Program
+    output: Tensor
+    box: Interval
+    first: Tensor
+    certain: Tensor
+    watch: Watch
+
+
+class Certifier:
+    """Certifies batches: M32 and M16 are programs, the arithmetic says what may happen.
+
+    Raises ``InputError`` if the programs do not fit together.
+    """
+
+    def __init__(self, m32: Program, m16: Program, fmt: Format, arithmetic: Arithmetic) -> None:
+        if m32.input_shape != m16.input_shape:
+            raise InputError(
+                f"M32 takes inputs of shape {m32.input_shape}, M16 of shape {m16.input_shape}"
+            )
+        self.format = fmt
+        self.models = {"M32": m32, "M16": m16}
+        self.enclosers = {k: Encloser(p, arithmetic) for k, p in self.models.items()}
+        sizes = {p.batch for p in self.models.values()} - {None}
+        self.batch = sizes.pop() if sizes else None
+
+    def batch_of(self, x: Tensor) -> Batch:
+        """Certify ``x``, binary32, (samples, *input_shape).
+
+        The observed runs take the whole batch at once; enclosures go through it in chunks. A
+        program of one batch size has the last row repeated.
+        """
+        samples = x.shape[0]
+        if tuple(x.shape[1:]) != self.models["M32"].input_shape:
+            raise InputError(
+                f"the data have samples of shape {tuple(x.shape[1:])}, the model takes "
+                f"{self.models['M32'].input_shape}"
+            )
+        if self.batch is not None and samples < self.batch:
+            x = torch.cat([x, x[-1:].expand(self.batch - samples, *x.shape[1:])])
+        sane = torch.isfinite(x).reshape(x.shape[0], -1).all(dim=1)
+        x = torch.where(sane.reshape(-1, *([1] * (x.dim() - 1))), x, torch.zeros_like(x))
+        counted = sane & (torch.arange(x.shape[0]) < samples)
+        sides = {name: self._side(name, x, counted) for name in self.models}
+        return _conclude(sides, sane[:samples])
+
+    def _side(self, name: str, x: Tensor, counted: Tensor) -> _Side:
+        program = self.models[name]
+        stored = x.to(program.input_dtype)
+        seen: dict[str, Any] = {}
+        output = execute(program, stored, lambda node, value: seen.__setitem__(node.name, value))
+        watch = Watch(name, stored, seen, counted)
+        parts = []
+        rows = self._rows(seen, x.shape[0])
+        for start in range(0, x.shape[0], rows):
+
+            def visit(node: Node, value: Any, alive: Tensor, start: int = start) -> None:
+                watch.look(node, value, alive, start)
+
+            parts.append(self.enclosers[name](stored[start : start + rows], visit))
+        seen.clear()
+        box = Interval(
+            torch.cat([p.output.lo for p in parts]), torch.cat([p.output.hi for p in parts])
+        )
+        first = torch.cat([p.overflow for p in parts])
+        certain = torch.cat([p.certain for p in parts])
+        return _Side(program, output, box, first, certain, watch)
+
+    def _rows(self, seen: dict[str, Any], samples: int) -> int:
+        if self.batch is not None:
+            return self.batch
+        largest = max(
+            (v.numel() for value in seen.values() for v in each(value) if isinstance(v, Tensor)),
+            default=1,
+        )
+        return max(1, min(samples, CELLS * samples // max(largest, 1)))
+
+
+def _conclude(sides: dict[str, _Side], sane: Tensor) -> Batch:
+    """Verdicts from both sides for the ``sane.shape[0]`` samples."""
+    samples = sane.shape[0]
+    both = [sides["M32"], sides["M16"]]
+    z32, z16 = (s.output[:samples].double() for s in both)
+    box32, box16 = (s.box.rows(0, samples) for s in both)
+    absent = ((both[0].first < 0) & (both[1].first < 0))[:samples]
+    certain = (both[0].certain | both[1].certain)[:samples]
+    ran_over = (both[0].watch.ran_over | both[1].watch.ran_over)[:samples]
+    usable = absent & sane
+
+    classes = z32.dim() == 2 and z32.shape[1] >= 2
+    if classes:
+        found = bounds(box32, box16, z32)
+        top = z32.topk(2, dim=1).values
+        margin = torch.where(sane, top[:, 0] - top[:, 1], torch.nan)
+        class32, class16 = (torch.where(sane, z.argmax(dim=1), -1) for z in (z32, z16))
+    else:
+        found = without_classes(box32, box16, z32)
+        margin = torch.full_like(found.margin, torch.nan)
+        class32 = class16 = found.winner
+    observed = (z32 - z16).abs().reshape(samples, -1).amax(dim=1).nan_to_num(nan=torch.inf)
+
+    verdict = _first_that_holds(
+        {
+            Verdict.DOMAIN: ~sane,
+            Verdict.REFUTED: class32 != class16,
+            Verdict.OVERFLOW: ran_over,
+            Verdict.PROVED: found.proved & usable,
+        },
+        Verdict.UNDECIDED if classes else Verdict.NO_CLASSES,
+        samples,
+    )
+    overflow = _first_that_holds(
+        {
+            Overflow.UNKNOWN: ~sane,
+            Overflow.CERTAIN: certain,
+            Overflow.OBSERVED: ran_over,
+            Overflow.ABSENT: absent,
+        },
+        Overflow.POSSIBLE,
+        samples,
+    )
+    return Batch(
+        verdict=verdict,
+        stage=["forward" if v is Verdict.PROVED else STAGES.get(v, "") for v in verdict],
+        prediction32=class32,
+        prediction16=class16,
+        margin=margin,
+        observed_delta=torch.where(sane, observed, torch.nan),
+        margin_lower=torch.where(usable, found.margin, -torch.inf),
+        pairwise=torch.where(usable, found.pairwise, -torch.inf),
+        proved_delta=torch.where(usable, found.delta, torch.inf),
+        proved_delta16=torch.where(usable, found.delta_run, torch.inf),
+        overflow=overflow,
+        overflow_node=_overflow_nodes(sides, sane),
+        nodes={(m, n): s for m, side in sides.items() for n, s in side.watch.nodes.items()},
+        escapes=[e for side in both for e in side.watch.escapes],
+    )
+
+
+def _first_that_holds(cases: dict[Name, Tensor], otherwise: Name, samples: int) -> list[Name]:
+    """Per sample, the first case whose mask (samples,) is True."""
+    names = [*cases, otherwise]
+    code = torch.full((samples,), len(cases))
+    for index in reversed(range(len(cases))):
+        code[cases[names[index]]] = index
+    return [names[i] for i in code.tolist()]
+
+
+def _overflow_nodes(sides: dict[str, _Side], sane: Tensor) -> list[str]:
+    """Per sample the first node that may overflow, M16's if both have one."""
+    named = [""] * sane.shape[0]
+    for model in ("M32", "M16"):
+        program, first = sides[model].program, sides[model].first[: sane.shape[0]]
+        for sample in ((first >= 0) & sane).nonzero()[:, 0].tolist():
+            index = int(first[sample])
+            name = program.nodes[index - 1].name if index else program.input
+            named[sample] = f"{model}:{name}"
+    return named

@@ -1,0 +1,112 @@
+"""From one model to two programs: M32 and M16, and what the conversion did."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.export import ExportedProgram
+
+from errbound.errors import InputError
+from errbound.number import BINARY32, BY_DTYPE, Format
+from errbound.program import Program, freeze, program_of
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The two programs that are compared.
+
+    Attributes:
+        m32: the 32-bit program; ``m16``: weights, buffers and input rounded to ``format``.
+        format: the 16-bit format.
+        notes: what a reader of the result must know of the conversion, one sentence each.
+    """
+
+    m32: Program
+    m16: Program
+    format: Format
+    notes: tuple[str, ...]
+
+
+def pair_of(
+    model: nn.Module | ExportedProgram,
+    shape: tuple[int, ...],
+    fmt: Format,
+    output: str | None = None,
+) -> Pair:
+    """Make M32 and M16 of a model, which is only read.
+
+    A module is traced twice, once as binary32 and once as ``deepcopy(module).to(fmt.dtype)``; an
+    exported program is frozen and its tensors are rounded. Models stored in 16 bits are widened,
+    which is exact, so that rounding gives their own weights back; binary64 is rounded to binary32.
+
+    Args:
+        model: in evaluation mode, one floating-point dtype.
+        shape: of one sample.
+        fmt: the 16-bit format.
+        output: path of the output to certify where the model has several ("0", "logits").
+
+    Raises:
+        InputError: the model cannot be traced, mixes dtypes, holds NaN or infinity, has no such
+            output, or is not (yet) covered; one line.
+    """
+    if fmt is BINARY32:
+        raise InputError("float32 is the reference: choose a 16-bit format")
+    if isinstance(model, nn.Module):
+        stored = _one_dtype([*model.parameters(), *model.buffers()])
+        wide = copy.deepcopy(model) if stored is torch.float32 else copy.deepcopy(model).float()
+        example = torch.zeros(2, *shape)
+        m32, m16 = (program_of(wide, example, f.dtype) for f in (BINARY32, fmt))
+    else:
+        frozen = freeze(model)
+        stored = _one_dtype(
+            [t for k, t in frozen.constants.items() if k not in frozen.lifted],
+            frozen.input_dtype,
+        )
+        m32 = frozen if stored is torch.float32 else frozen.cast(BINARY32)
+        m16 = m32.cast(fmt)
+    for name, tensor in m32.constants.items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise InputError(f"the model's {name} holds NaN or infinity in binary32")
+    notes = [*_storage_notes(stored, m32, m16, fmt), *_output_notes(m32, output)]
+    if output is not None:
+        m32, m16 = m32.select(output), m16.select(output)
+    return Pair(m32, m16, fmt, tuple(notes))
+
+
+def _one_dtype(tensors: Iterable[Tensor], start: torch.dtype | None = None) -> torch.dtype:
+    """The one floating-point dtype of the tensors; binary32 if there are none."""
+    found = {t.dtype for t in tensors if t.is_floating_point() or t.is_complex()}
+    found |= {start} if start is not None else set()
+    if len(found) > 1:
+        names = ", ".join(sorted(str(d).removeprefix("torch.") for d in found))
+        raise InputError(f"the model mixes {names}: convert it to one floating-point dtype first")
+    dtype = found.pop() if found else torch.float32
+    if dtype not in BY_DTYPE and dtype is not torch.float64:
+        known = ", ".join([*(f.name for f in BY_DTYPE.values()), "float64"])
+        raise InputError(f"the model is stored in {dtype}; errbound takes {known}")
+    return dtype
+
+
+def _storage_notes(
+    stored: torch.dtype, m32: Program, m16: Program, fmt: Format
+) -> Iterable[str]:
+    if stored is torch.float64:
+        yield "the weights are stored in float64 and were rounded to float32 for M32"
+    elif stored is not torch.float32:
+        yield f"the weights are stored in {BY_DTYPE[stored].name}; M32 is their exact widening"
+    weights = [(m32.constants[k], m16.constants[k]) for k in m16.constants if k in m32.constants]
+    if weights and all(torch.equal(a.double(), b.double()) for a, b in weights):
+        yield f"weight rounding is zero: every weight is a {fmt.name} number"
+    over = [k for k, t in m16.constants.items() if not bool(torch.isfinite(t).all())]
+    if over:
+        yield f"weights overflow in {fmt.name}: {', '.join(over)}"
+
+
+def _output_notes(m32: Program, output: str | None) -> Iterable[str]:
+    if output is None and len(m32.outputs) > 1:
+        first, *_ = m32.outputs
+        yield f"of the outputs {', '.join(m32.outputs)} the first, {first}, is certified"

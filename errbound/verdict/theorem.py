@@ -1,0 +1,99 @@
+"""The theorem: when enclosures of both models' outputs prove one and the same answer.
+
+Pairwise form. Let class i win every execution of M32: lo32_i > hi32_j for all j != i. If also
+lo16_i > hi16_j for all j != i, then i wins every execution of M16. Inequalities are strict: with
+>= a tie would be allowed, and argmax of a tie depends on the index (p = (0.375, 0.625),
+q = (0.5, 0.5): margin = 2 delta, different answers).
+
+Classic form (Yun et al.): Gamma > 2 delta, with Gamma the infimum of M32's margin over its
+executions and delta the largest difference over all pairs of executions. Implied by the pairwise
+form's premises' enclosures being tight, never used to decide; reported beside it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from errbound.number import Interval, down, up
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What enclosures of outputs (samples, classes) prove; every field is (samples,) binary64.
+
+    Attributes:
+        winner: the class that wins every M32 execution, or -1 (int64).
+        delta: upper bound of |z32 - z16| over all executions of both, all classes.
+        delta_run: the same with M32 taken as the one run that was made.
+        margin: lower bound of M32's margin over its executions (may be <= 0).
+        pairwise: smallest proved lower bound of z16_i - z16_j, i the winner (-inf without one).
+        proved: one and the same answer in every execution of M32 and of M16 (bool).
+    """
+
+    winner: Tensor
+    delta: Tensor
+    delta_run: Tensor
+    margin: Tensor
+    pairwise: Tensor
+    proved: Tensor
+
+
+def distance(a: Interval, b: Interval) -> Tensor:
+    """Upper bound of max_i |x_i - y_i| over x in ``a``, y in ``b``: (samples,)."""
+    gap = torch.maximum(a.hi - b.lo, b.hi - a.lo)
+    return up(gap.reshape(gap.shape[0], -1).amax(dim=1))
+
+
+def lead(box: Interval, winner: Tensor) -> Tensor:
+    """Lower bound of min_{j != winner} (z_winner - z_j) over ``box``: (samples,)."""
+    index = winner.clamp(min=0)[:, None]
+    rivals = box.hi.scatter(1, index, -torch.inf)
+    return down(box.lo.gather(1, index)[:, 0] - rivals.amax(dim=1))
+
+
+def bounds(z32: Interval, z16: Interval, run32: Tensor) -> Bounds:
+    """Apply the theorem to enclosures of the outputs.
+
+    Args:
+        z32: encloses every execution of M32, (samples, classes >= 2).
+        z16: encloses every execution of M16.
+        run32: the M32 execution that was observed.
+    """
+    winner = z32.lo.argmax(dim=1)
+    margin = lead(z32, winner)
+    # Signs are decided on the ends themselves: a difference of binary64 numbers rounds to a
+    # positive number exactly if it is positive, but ``down`` may turn the smallest into zero.
+    wins32 = _separated(z32, winner)
+    wins16 = _separated(z16, winner)
+    pairwise = lead(z16, winner)
+    return Bounds(
+        winner=torch.where(wins32, winner, -1),
+        delta=distance(z32, z16),
+        delta_run=distance(Interval.point(run32), z16),
+        margin=margin,
+        pairwise=torch.where(wins32, pairwise, -torch.inf),
+        proved=wins32 & wins16,
+    )
+
+
+def without_classes(z32: Interval, z16: Interval, run32: Tensor) -> Bounds:
+    """The distances alone, for outputs (samples, ...) that no argmax is taken of."""
+    delta = distance(z32, z16)
+    none = torch.full_like(delta, -torch.inf)
+    return Bounds(
+        winner=torch.full(delta.shape, -1),
+        delta=delta,
+        delta_run=distance(Interval.point(run32), z16),
+        margin=none,
+        pairwise=none,
+        proved=torch.zeros(delta.shape, dtype=torch.bool),
+    )
+
+
+def _separated(box: Interval, winner: Tensor) -> Tensor:
+    index = winner[:, None]
+    rivals = box.hi.scatter(1, index, -torch.inf).amax(dim=1)
+    return box.lo.gather(1, index)[:, 0] > rivals

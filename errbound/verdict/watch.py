@@ -1,0 +1,157 @@
+"""What is watched while a batch is certified: the run inside its enclosure, node by node."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from errbound.number import BY_DTYPE, Format, Interval, ulp
+from errbound.program import Node
+
+
+@dataclass
+class NodeSummary:
+    """Widths and ranges of one node over the samples seen so far.
+
+    Attributes:
+        cells: number of values.
+        split: how many of them have an interval that is not one number.
+        width_sum: sum of the widths of the split cells, in ulps of the larger end.
+        width_max: largest width, in ulps.
+        low: smallest end; ``high``: largest end.
+    """
+
+    cells: int = 0
+    split: int = 0
+    width_sum: float = 0.0
+    width_max: float = 0.0
+    low: float = float("inf")
+    high: float = float("-inf")
+
+    def add(self, box: Interval, fmt: Format) -> None:
+        """Count the intervals ``box`` of values stored in ``fmt``."""
+        if not box.lo.numel():
+            return
+        self.cells += box.lo.numel()
+        self.low = min(self.low, float(box.lo.min()))
+        self.high = max(self.high, float(box.hi.max()))
+        width = box.hi - box.lo
+        split = int(torch.count_nonzero(width))
+        if split == 0:
+            return
+        self.split += split
+        if split * 4 < width.numel():
+            at = width.nonzero(as_tuple=True)
+            width, box = width[at], Interval(box.lo[at], box.hi[at])
+        width = width.div_(ulp(torch.maximum(-box.lo, box.hi), fmt))
+        self.width_sum += float(width.sum())
+        self.width_max = max(self.width_max, float(width.max()))
+
+    def merge(self, later: NodeSummary) -> None:
+        """Add the counts of a later batch."""
+        self.cells += later.cells
+        self.split += later.split
+        self.width_sum += later.width_sum
+        self.width_max = max(self.width_max, later.width_max)
+        self.low = min(self.low, later.low)
+        self.high = max(self.high, later.high)
+
+
+@dataclass(frozen=True)
+class Escape:
+    """An observed value outside its enclosure: an assumption or errbound itself is wrong.
+
+    Attributes:
+        model: "M32" or "M16"; ``node``, ``where``: the node and the module it belongs to.
+        sample: row of the batch; ``element``: index of the value within the sample.
+        value: what was observed; ``lo``, ``hi``: its enclosure.
+    """
+
+    model: str
+    node: str
+    where: str
+    sample: int
+    element: tuple[int, ...]
+    value: float
+    lo: float
+    hi: float
+
+
+class Watch:
+    """One model's run and its enclosures, compared as they appear.
+
+    Args:
+        model: "M32" or "M16".
+        stored: the batch as the model stores it, (samples, ...).
+        seen: the observed value(s) of every node, by name.
+        counted: (samples,) bool; False for rows that stand in for no sample.
+
+    Attributes:
+        ran_over: (samples,) bool; an infinity or NaN was observed at the input or at some node.
+        nodes: summaries of the nodes that round, over the counted samples.
+        escapes: the first escape of each node and chunk; empty unless something is wrong.
+    """
+
+    def __init__(
+        self, model: str, stored: Tensor, seen: dict[str, Any], counted: Tensor
+    ) -> None:
+        self.model = model
+        self.seen = seen
+        self.counted = counted
+        self.ran_over = ~_finite(stored) & counted
+        self.nodes: dict[str, NodeSummary] = {}
+        self.escapes: list[Escape] = []
+
+    def look(self, node: Node, value: Any, alive: Tensor, start: int) -> None:
+        """Compare a node's enclosure with its run; samples start at ``start``.
+
+        Args:
+            node: the node; ``value``: its interval, or a list of them.
+            alive: (rows,) bool; False where the range may have been left at or before this node,
+                so that the ends mean nothing.
+            start: first sample of the enclosed rows.
+        """
+        rows = slice(start, start + alive.shape[0])
+        alive = alive & self.counted[rows]
+        everyone = bool(alive.all())
+        for box, observed in zip(each(value), each(self.seen[node.name]), strict=True):
+            if not isinstance(box, Interval):
+                continue
+            fmt, observed = BY_DTYPE[observed.dtype], observed[rows]
+            if not everyone:
+                self.ran_over[rows] |= ~_finite(observed) & ~alive & self.counted[rows]
+                box, observed = Interval(box.lo[alive], box.hi[alive]), observed[alive]
+            inside = box.contains(observed)
+            if not bool(inside.all()):
+                self._escaped(node, box, observed, inside, alive, start)
+            if not node.op.moves:
+                self.nodes.setdefault(node.name, NodeSummary()).add(box, fmt)
+
+    def _escaped(
+        self,
+        node: Node,
+        box: Interval,
+        observed: Tensor,
+        inside: Tensor,
+        alive: Tensor,
+        start: int,
+    ) -> None:
+        row, *element = (int(i) for i in (~inside).nonzero()[0])
+        at = (row, *element)
+        sample = start + int(alive.nonzero()[row, 0])
+        value, lo, hi = (float(t[at]) for t in (observed, box.lo, box.hi))
+        place = (self.model, node.name, node.where, sample, tuple(element))
+        self.escapes.append(Escape(*place, value, lo, hi))
+
+
+def each(value: Any) -> Sequence[Any]:
+    """A node's values: itself, or the several that it returns."""
+    return value if isinstance(value, list | tuple) else [value]
+
+
+def _finite(x: Tensor) -> Tensor:
+    return torch.isfinite(x).reshape(x.shape[0], -1).all(dim=1)
