@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from errbound.arithmetic import Arithmetic
+from errbound.errors import InputError
 from errbound.number import BY_DTYPE, Interval, require_subnormals
 from errbound.ops import Constant, Step
 from errbound.program import Node, Program
@@ -39,6 +40,8 @@ class Encloser:
 
     def __init__(self, program: Program, arithmetic: Arithmetic) -> None:
         require_subnormals()
+        if problem := arithmetic.broken():
+            raise InputError(f"{arithmetic.name} does not describe this process: {problem}")
         self.program = program
         self.arithmetic = arithmetic
         self._constants = {k: Constant(v) for k, v in program.constants.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from errbound.number import Accumulation, Format
@@ -27,6 +27,7 @@ class Arithmetic:
         intermediate: format in which a kernel computes before it rounds to storage.
         sums: per storage format (by name), how sums of products are formed.
         functions: per elementary function, its error where no exhaustive table is possible.
+        broken: what in this process contradicts the assumptions, in words; "" if nothing does.
     """
 
     name: str
@@ -35,3 +36,4 @@ class Arithmetic:
     intermediate: Format
     sums: Mapping[str, Accumulation]
     functions: Mapping[str, FunctionError]
+    broken: Callable[[], str]

@@ -5,15 +5,30 @@ Each sentence of ``assumptions`` is falsified bit by bit in ``tests/arithmetic``
 
 from __future__ import annotations
 
+import torch
+
 from errbound.arithmetic._arithmetic import Arithmetic, FunctionError
 from errbound.number import BFLOAT16, BINARY16, BINARY32, accumulation
+
+
+def _broken() -> str:
+    """Settings under which torch's CPU kernels are not sums of binary32 products."""
+    if not torch.backends.mkldnn.enabled or not torch.backends.mkldnn.is_available():
+        return "oneDNN is off, so binary32 convolutions may use Winograd or FFT kernels (NNPACK)"
+    if torch.get_float32_matmul_precision() != "highest":
+        return "torch.set_float32_matmul_precision is not 'highest', so binary32 may be narrowed"
+    for part in (torch.backends.mkldnn, torch.backends.mkldnn.conv, torch.backends.mkldnn.matmul):
+        if getattr(part, "fp32_precision", "none") not in ("none", "ieee"):
+            return "torch.backends.mkldnn fp32_precision narrows binary32"
+    return ""
+
 
 TORCH_CPU = Arithmetic(
     name="torch-cpu",
     summary="torch on x86-64 CPUs: binary32 accumulation in any order, one rounding on store",
     assumptions=(
         "sums are trees of binary32 additions to nearest in any order, with or without FMA; "
-        "no Winograd, no FFT, no 16-bit partial sums",
+        "no Winograd, no FFT, no 16-bit partial sums (oneDNN on, binary32 not narrowed: checked)",
         "a sum of products is rounded to storage once, after the bias; a linear layer on an input "
         "of three or more dimensions may add the bias after that rounding, with another one",
         "binary16 and binary32 keep subnormals; bfloat16 sums may flush subnormal operands, "
@@ -32,4 +47,5 @@ TORCH_CPU = Arithmetic(
         "sigmoid": FunctionError(relative=2.0**-21, absolute=2.0**-125),
         "tanh": FunctionError(relative=2.0**-21, absolute=2.0**-125),
     },
+    broken=_broken,
 )

@@ -195,6 +195,7 @@ class Op:
         domain: what is refused, in words.
         check: raises ``ValueError`` for arguments outside the domain (training mode, ...).
         moves: only moves, selects or compares stored numbers: nothing is rounded.
+        shares: the result may share storage with the first operand (views, identities).
     """
 
     name: str
@@ -210,3 +211,4 @@ class Op:
     domain: str = "all finite inputs"
     check: Callable[..., None] | None = None
     moves: bool = False
+    shares: bool = False

@@ -107,6 +107,7 @@ DROPOUT = Op(
     domain="evaluation mode only",
     check=_no_training,
     moves=True,
+    shares=True,
 )
 
 OPS = (RELU, SIGMOID, TANH, DROPOUT)

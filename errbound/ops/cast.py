@@ -34,6 +34,7 @@ CAST = Op(
     enclose=_enclose,
     exact=lambda x, *_, **__: x,
     cases=_cases,
+    shares=True,
 )
 
 OPS = (CAST,)

@@ -27,6 +27,7 @@ def _moving(
     check: Callable[..., None] | None = None,
     exact: Callable[..., Any] | None = None,
     inputs: int = 1,
+    shares: bool = True,
 ) -> Op:
     """A record of an operator that moves numbers; ``args(size)``: its other arguments in tests.
 
@@ -63,6 +64,7 @@ def _moving(
         cases=cases,
         check=check,
         moves=True,
+        shares=shares,
     )
 
 
@@ -210,6 +212,7 @@ CAT = _moving(
     lambda n: [(1,), (-1,)],
     check=_along,
     inputs=3,
+    shares=False,
 )
 SQUEEZE = _moving(
     "squeeze",
@@ -235,6 +238,7 @@ PAD = _moving(
     lambda n: [([1, 2],), ([0, 1, 2, 0], "constant", 1.5), ([1, 0], "replicate")],
     check=_check_pad,
     exact=_exact_pad,
+    shares=False,
 )
 CLONE = _moving(
     "clone",
@@ -242,6 +246,7 @@ CLONE = _moving(
     "y = x",
     torch.clone,
     lambda n: [()],
+    shares=False,
 )
 CONTIGUOUS = _moving(
     "contiguous",

@@ -27,6 +27,7 @@ def _integer(name: str, target: str, meaning: str, call: Callable[..., Any]) -> 
         exact=call,
         cases=_no_cases,
         moves=True,
+        shares=name == "getitem",
     )
 
 

@@ -204,7 +204,9 @@ _TREES = ("builtins.tuple", "builtins.list", "builtins.dict", "collections.Order
 
 def _tree(key: Parser) -> Parser:
     """A pytree specification: JSON in a string, with the contexts as JSON in strings once more."""
-    context = optional(many(lambda word, where: key(word, where) if type(word) is str else word))
+    context = optional(
+        many(lambda name, where: (key if type(name) is str else _INTEGER)(name, where))
+    )
 
     def keys(value: object, where: str) -> object:
         return json.dumps(context(decode(str(typed(str)(value, where)), where), where))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+import io
 import logging
 import re
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Any
 
 import torch
@@ -22,20 +23,17 @@ from errbound.ops import BY_TARGET
 from errbound.program.graph import Node, Program, Ref, refs
 
 _CHECKS = re.compile(r"_assert|sym_constrain|_guards_fn|\bge$|\ble$|\bgt$|\blt$|\beq$|\bne$")
-_ALIASING = frozenset(
-    "flatten reshape unflatten permute transpose slice select chunk split squeeze unsqueeze "
-    "contiguous detach dropout getitem cast".split()
-)
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep torch's logging and warnings off the terminal."""
+    """Keep torch's logging, warnings and prints off the terminal."""
     logger = logging.getLogger("torch")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
+    sink = io.StringIO()
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stdout(sink), redirect_stderr(sink):
             warnings.simplefilter("ignore")
             yield
     finally:
@@ -84,11 +82,12 @@ def freeze(exported: ExportedProgram) -> Program:
 class _Freezer:
     def __init__(self, exported: ExportedProgram) -> None:
         self.exported = exported
-        self.graph = exported.graph
+        self.graph = _inlined(exported.graph_module)
         self.current: dict[str, str] = {}  # value of a name after writes in place
         self.aliases: dict[str, set[str]] = {}  # names that may share storage
         self.constants: dict[str, Tensor] = {}
         self.lifted: set[str] = set()
+        self.fixed: set[str] = set()  # names that do not depend on the input
         self.position = {n.name: i for i, n in enumerate(self.graph.nodes)}
 
     def program(self) -> Program:
@@ -138,7 +137,7 @@ class _Freezer:
 
     def _inputs(self) -> fx.Node:
         tensors = {**self.exported.state_dict, **self.exported.constants}
-        users = []
+        users: list[fx.Node] = []
         placeholders = [n for n in self.graph.nodes if n.op == "placeholder"]
         for node, spec in zip(placeholders, self.exported.graph_signature.input_specs, strict=True):
             if spec.kind is InputKind.USER_INPUT:
@@ -146,6 +145,7 @@ class _Freezer:
             elif spec.kind in (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR):
                 assert spec.target is not None
                 self.constants[node.name] = tensors[spec.target].detach().clone()
+                self.fixed.add(node.name)
                 if spec.kind is InputKind.CONSTANT_TENSOR:
                     self.lifted.add(node.name)
             else:
@@ -168,7 +168,7 @@ class _Freezer:
         skip = len(self.exported.graph_signature.output_specs) - len(
             self.exported.graph_signature.user_outputs
         )
-        user = list(leaves)[skip:]  # type: ignore[arg-type]
+        user = list(leaves)[skip:]
         spec = self.exported.call_spec.out_spec
         assert spec is not None
         paths, _ = pytree.tree_flatten_with_path(
@@ -200,8 +200,12 @@ class _Freezer:
                 op.check(*values, **options)
             except ValueError as error:
                 raise InputError(f"{op.name} at {place}: {error}") from error
+        if not op.moves and any(
+            isinstance(n.meta.get("val"), int | torch.SymInt) for n in node.all_input_nodes
+        ):
+            raise InputError(f"{op.name} at {place}: its value depends on the batch size")
         args, kwargs = self._convert(node.args), self._convert(dict(node.kwargs))
-        self._share(node, op.name)
+        self._share(node, op.shares)
         if _in_place(target):
             self._write(node, place)
         dtype = self._dtype(node, place)
@@ -221,17 +225,18 @@ class _Freezer:
         first = value[0] if isinstance(value, list | tuple) and value else value
         if not isinstance(first, Tensor):
             return None
-        depends = any(r not in self.constants for r in (n.name for n in node.all_input_nodes))
-        if depends and first.dtype not in BY_DTYPE:
+        if all(n.name in self.fixed for n in node.all_input_nodes):
+            self.fixed.add(node.name)
+        elif first.dtype not in BY_DTYPE:
             raise InputError(f"{place}: values of {first.dtype} have no enclosure")
-        if depends and (not first.dim() or str(first.shape[0]) != self.batch):
+        elif not first.dim() or str(first.shape[0]) != self.batch:
             raise InputError(f"{place}: dimension 0 is no longer the batch")
         return first.dtype
 
-    def _share(self, node: fx.Node, name: str) -> None:
+    def _share(self, node: fx.Node, shares: bool) -> None:
         """Note that the result of a view shares storage with its operand."""
         group = {node.name}
-        if name in _ALIASING:
+        if shares:
             source = node.all_input_nodes[0].name if node.all_input_nodes else node.name
             group = self.aliases.get(source, {source})
             group.add(node.name)
@@ -258,6 +263,37 @@ class _Freezer:
         self.current[written.name] = node.name
         group.add(node.name)
         self.aliases[node.name] = group
+
+
+def _inlined(module: fx.GraphModule) -> fx.Graph:
+    """The graph with ``torch.no_grad()`` blocks, which export wraps, put back in line."""
+    graph = copy.deepcopy(module.graph)
+    while True:
+        wraps = [n for n in graph.nodes if _target(n) == "wrap_with_set_grad_enabled"]
+        if not wraps:
+            return graph
+        wrap = wraps[0]
+        block = wrap.args[1]
+        assert isinstance(block, fx.Node)
+        inner = module.get_submodule(str(block.target)).graph
+        assert isinstance(inner, fx.Graph)
+        values: dict[fx.Node, Any] = {}
+        operands = iter(wrap.args[2:])
+        results: Any = ()
+        with graph.inserting_before(wrap):
+            for node in inner.nodes:
+                if node.op == "placeholder":
+                    values[node] = next(operands)
+                elif node.op == "output":
+                    results = node.args[0]
+                else:
+                    values[node] = graph.node_copy(node, values.__getitem__)
+        for user in list(wrap.users):
+            user.replace_all_uses_with(values[results[user.args[1]]])
+            graph.erase_node(user)
+        graph.erase_node(wrap)
+        if not block.users:
+            graph.erase_node(block)
 
 
 def _target(node: fx.Node) -> str:

@@ -31,9 +31,9 @@ def observed(x: float) -> str:
     return "" if math.isnan(x) else f"{x!r}".removesuffix(".0")
 
 
-def floor_percent(share: float) -> str:
+def percent(part: int, whole: int) -> str:
     """A share as a percentage of two decimals, rounded down: "100.00 %" means all."""
-    hundredths = math.floor(Decimal(share).scaleb(4) + Decimal("1e-9"))
+    hundredths = 10_000 * part // whole
     return f"{hundredths // 100}.{hundredths % 100:02d} %"
 
 

@@ -133,9 +133,7 @@ class Machine:
             found[whole] = {r for n in exact for r in self.results(n)}
         return found
 
-    def all_sums(
-        self, terms: Sequence[Sequence[int]], products: int, fma: bool = True
-    ) -> set[int]:
+    def all_sums(self, terms: Sequence[Sequence[int]], products: int, fma: bool = True) -> set[int]:
         """Every result of summing all terms."""
         return self.reachable(terms, products, fma)[-1]
 
@@ -146,9 +144,7 @@ class Machine:
             (total,) = self.results(total + t)
         return total
 
-    def random_sum(
-        self, terms: Sequence[Sequence[int]], products: int, rng: random.Random
-    ) -> int:
+    def random_sum(self, terms: Sequence[Sequence[int]], products: int, rng: random.Random) -> int:
         """One random tree with random fusing, ties and flushes."""
         loose = [(t, k < products) for k, t in enumerate(terms)]
         rng.shuffle(loose)

@@ -1,0 +1,108 @@
+"""The public functions: ``errbound.certify``, ``errbound.export``, ``errbound.load_run``."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.export import ExportedProgram
+
+from errbound.arithmetic import arithmetic_named
+from errbound.data import Dataset, Preprocess
+from errbound.errors import InputError
+from errbound.number import format_named
+from errbound.program import trace
+from errbound.report.files import write_whole
+from errbound.report.run import Run, load_run
+from errbound.session import Inputs, Progress, Session, Source
+
+__all__ = ["Run", "certify", "export", "load_run"]
+
+
+def certify(
+    model: nn.Module | ExportedProgram,
+    inputs: Tensor | npt.NDArray[Any] | Dataset,
+    format: str = "float16",
+    arithmetic: str = "torch-cpu",
+    labels: Tensor | npt.NDArray[Any] | None = None,
+    output: str | None = None,
+    batch_size: int = 256,
+    *,
+    preprocess: Preprocess | None = None,
+    offset: int = 0,
+    limit: int | None = None,
+    out: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Run:
+    """Certify, per sample, that a 16-bit model answers as its 32-bit original.
+
+    Args:
+        model: in evaluation mode; only read: it is bit-identical afterwards.
+        inputs: (N, ...), floating-point (used as binary32) or uint8 (divided by 255), or a
+            :class:`errbound.data.Dataset`.
+        format: "float16" or "bfloat16".
+        arithmetic: an execution model, as ``errbound arithmetics`` lists them.
+        labels: (N,) class indices, for accuracies.
+        output: which output to certify if the model returns several ("0", "logits").
+        batch_size: of the observed runs; kernels may depend on it.
+        preprocess: applied in binary32, outside the program that is analysed.
+        offset: first sample; ``limit``: number of samples, None for all.
+        out: a run directory to write, as the command line does; ``resume`` or ``overwrite`` one.
+        progress: called with (samples done, samples in all).
+
+    Returns:
+        The :class:`Run`: ``summary``, ``verdicts``, ``samples``, ``nodes``.
+
+    Raises:
+        InputError: model, data, options or disk refuse; one line.
+        ContainmentError: an observed value lies outside its enclosure.
+    """
+    try:
+        fmt, machine = format_named(format), arithmetic_named(arithmetic)
+    except KeyError as error:
+        raise InputError(str(error.args[0])) from None
+    data = inputs if isinstance(inputs, Dataset) else _dataset(inputs, labels)
+    kind = "module" if isinstance(model, nn.Module) else "exported"
+    chosen = Inputs(data, preprocess or Preprocess(), offset, limit)
+    session = Session(Source(model, kind), chosen, fmt, machine, output, batch_size)
+    place = None if out is None else Path(out)
+    return session.run(place, resume=resume, overwrite=overwrite, progress=progress)
+
+
+def export(module: nn.Module, example: Tensor, path: str | os.PathLike[str]) -> None:
+    """Write a module as a torch.export archive that ``errbound certify`` takes.
+
+    The batch size is left free where the model's code allows it. Source lines, which quote file
+    names of this machine, are left out; module paths stay.
+
+    Args:
+        module: in evaluation mode; only read.
+        example: one input or several, (N, ...), floating-point.
+        path: of the archive; replaced as a whole or not at all.
+
+    Raises:
+        InputError: torch.export cannot trace the module, or the disk refuses.
+    """
+    exported = trace(module, example)
+    for node in exported.graph.nodes:
+        node.meta.pop("stack_trace", None)
+    buffer = io.BytesIO()
+    torch.export.save(exported, buffer)
+    write_whole(Path(path), [buffer.getvalue()])
+
+
+def _dataset(inputs: Tensor | npt.NDArray[Any], labels: Any) -> Dataset:
+    if isinstance(inputs, Tensor):
+        inputs = inputs.detach().cpu()
+        inputs = (inputs.float() if inputs.dtype is torch.bfloat16 else inputs).numpy()
+    if isinstance(labels, Tensor):
+        labels = labels.detach().cpu().numpy()
+    return Dataset.from_arrays(np.asarray(inputs), None if labels is None else np.asarray(labels))

@@ -1,0 +1,231 @@
+"""A session: one model on one data set, batch by batch, into records that survive a kill."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.export import ExportedProgram
+
+import errbound
+from errbound.arithmetic import Arithmetic
+from errbound.data import Dataset, Preprocess
+from errbound.errors import ContainmentError, InputError
+from errbound.number import Format
+from errbound.report.facts import machine
+from errbound.report.files import write_whole
+from errbound.report.journal import Memory, Record, Records
+from errbound.report.run import ESCAPE, Run, finished, open_directory, write_results
+from errbound.report.tables import keep, listed
+from errbound.verdict import Batch, Certifier, Pair, pair_of
+
+Progress = Callable[[int, int], None]
+"""Told (samples done, samples in all): once at the start and after each batch."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a model comes from.
+
+    Attributes:
+        model: the model; only read.
+        kind: "module", "exported", "state_dict" or "pickle".
+        path: its file, or None; ``sha256``: digest of the file's bytes.
+        notes: what loading it did.
+    """
+
+    model: nn.Module | ExportedProgram
+    kind: str
+    path: str | None = None
+    sha256: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The samples to certify: a window of a data set, preprocessed in binary32.
+
+    Raises ``InputError`` for a window without samples.
+    """
+
+    data: Dataset
+    preprocess: Preprocess = Preprocess()
+    offset: int = 0
+    limit: int | None = None
+
+    @property
+    def window(self) -> range:
+        """Indices of the samples."""
+        return self.data.window(self.offset, self.limit)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one sample."""
+        return tuple(self.data.inputs.shape[1:])
+
+    def batch(self, start: int, stop: int) -> Tensor:
+        """Samples ``start:stop``, binary32, (stop - start, *shape)."""
+        return self.preprocess(self.data.batch(start, stop))
+
+    def labels(self, start: int, stop: int) -> list[int] | None:
+        """Their labels, if the data have any."""
+        found = self.data.labels
+        return None if found is None else [int(k) for k in found[start:stop]]
+
+
+class Session:
+    """Everything that is decided before the first batch.
+
+    Raises:
+        InputError: model, data and options do not fit together.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        inputs: Inputs,
+        fmt: Format,
+        arithmetic: Arithmetic,
+        output: str | None = None,
+        batch_size: int = 256,
+    ) -> None:
+        if batch_size < 1:
+            raise InputError(f"a batch size of {batch_size}: choose 1 or more")
+        self.inputs = inputs
+        self.window = inputs.window
+        inputs.batch(self.window.start, self.window.start + 1)  # mean and std fit the channels
+        pair = pair_of(source.model, inputs.shape, fmt, output)
+        if pair.m32.input_shape != inputs.shape:
+            raise InputError(
+                f"the data have samples of shape {inputs.shape}, the model takes "
+                f"{pair.m32.input_shape}"
+            )
+        self.certifier = Certifier(pair.m32, pair.m16, fmt, arithmetic)
+        self.batch_size = self.certifier.batch or batch_size
+        self.source = source
+        facts = self._facts(source, pair, arithmetic, batch_size, output)
+        self.header: Record = {
+            "header": 1,
+            "facts": facts,
+            "nodes": listed(self.certifier.models),
+            "batches": -(-len(self.window) // self.batch_size),
+        }
+
+    def run(
+        self,
+        out: Path | None = None,
+        *,
+        resume: bool = False,
+        overwrite: bool = False,
+        progress: Progress | None = None,
+    ) -> Run:
+        """Certify all batches, those that a resumed run already has excepted.
+
+        Raises:
+            InputError: the directory or the disk refuses.
+            ContainmentError: an observed value lies outside its enclosure.
+        """
+        tell = progress or (lambda done, total: None)
+        if out is None:
+            records = Memory(self.header)
+            self._batches(records, 0, None, tell)
+            return finished(records)
+        journal = open_directory(out, self.header, resume=resume, overwrite=overwrite)
+        with journal:
+            self._batches(journal, sum(1 for _ in journal), out, tell)
+            result = finished(journal, out)
+            write_results(out, result, journal)
+        return result
+
+    def _batches(self, records: Records, done: int, out: Path | None, tell: Progress) -> None:
+        starts = self.window[:: self.batch_size]
+        tell(min(done * self.batch_size, len(self.window)), len(self.window))
+        for number in range(done, len(starts)):
+            began = time.perf_counter()
+            start = starts[number]
+            stop = min(start + self.batch_size, self.window.stop)
+            x = self.inputs.batch(start, stop)
+            batch = self.certifier.batch_of(x)
+            if batch.escapes:
+                self._escaped(batch, x, start, out)
+            record = keep(batch, number, start, self.inputs.labels(start, stop))
+            record["seconds"] = time.perf_counter() - began
+            records.append(record)
+            tell(stop - self.window.start, len(self.window))
+
+    def _escaped(self, batch: Batch, x: Tensor, start: int, out: Path | None) -> NoReturn:
+        """Save what is needed to see it again, then be loud."""
+        first = batch.escapes[0]
+        index = start + min(first.sample, x.shape[0] - 1)
+        saved = "give out=... to have it saved"
+        if out is not None:
+            facts = {
+                "index": index,
+                "row": first.sample,
+                "escapes": [asdict(e) for e in batch.escapes],
+                **self.header["facts"],
+            }
+            text = json.dumps(facts, indent=2, ensure_ascii=False).encode()
+            write_whole(out / ESCAPE[0], [text, b"\n"])
+            np.savez(out / ESCAPE[1], x=x.numpy())
+            saved = f"{out / ESCAPE[0]} has the details, {out / ESCAPE[1]} the batch"
+        raise ContainmentError(
+            f"{first.model} {first.node} ({first.where.split(', ')[0]}), sample {index}: the "
+            f"observed value {first.value!r} lies outside its enclosure [{first.lo!r}, "
+            f"{first.hi!r}]; an assumption of {self.header['facts']['arithmetic']['name']} does "
+            f"not hold on this machine or errbound is wrong, and no result of this run may be "
+            f"trusted; {saved}"
+        )
+
+    def _facts(
+        self,
+        source: Source,
+        pair: Pair,
+        arithmetic: Arithmetic,
+        asked: int,
+        output: str | None,
+    ) -> dict[str, Any]:
+        data, notes = self.inputs.data, [*source.notes, *pair.notes]
+        if self.batch_size != asked:
+            notes.append(f"the model takes batches of {self.batch_size} only")
+        return {
+            "format": pair.format.name,
+            "arithmetic": {
+                "name": arithmetic.name,
+                "assumptions": list(arithmetic.assumptions),
+            },
+            "scope": "these inputs, any order of summation",
+            "batch_size": self.batch_size,
+            "model": {
+                "path": source.path,
+                "kind": source.kind,
+                "sha256": source.sha256,
+                "program_m32": pair.m32.digest,
+                "program_m16": pair.m16.digest,
+                "output": output or next(iter(pair.m32.outputs)),
+                "notes": notes,
+            },
+            "data": {
+                "name": data.name,
+                "source": data.source,
+                "sha256": data.sha256,
+                "offset": self.window.start,
+                "samples": len(self.window),
+                "mean": list(self.inputs.preprocess.mean),
+                "std": list(self.inputs.preprocess.std),
+                "note": data.note,
+            },
+            "versions": {
+                "errbound": errbound.__version__,
+                "torch": torch.__version__,
+                "numpy": np.__version__,
+            },
+            "machine": machine(),
+        }
