@@ -118,6 +118,11 @@ class Session:
             "batches": -(-len(self.window) // self.batch_size),
         }
 
+    @property
+    def has_classes(self) -> bool:
+        """Whether the output is (N, two or more classes)."""
+        return self.certifier.has_classes
+
     def run(
         self,
         out: Path | None = None,

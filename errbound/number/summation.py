@@ -37,7 +37,8 @@ class Accumulation:
 
     Attributes:
         accumulator: format of every partial sum.
-        addition: relative error of one addition (u to nearest, 2u for other faithful roundings).
+        addition: relative error of one addition (u to nearest, 2u for other faithful roundings,
+            for which only the master bound holds).
         product: relative error of one product (0 if exact in the accumulator).
         product_absolute: absolute error of one product besides (underflow or flush; 0 if none).
         addition_absolute: f, what an addition may err beyond ``addition`` (flush of its result).
@@ -92,8 +93,9 @@ def any_order(m: Tensor, acc: Accumulation) -> Coefficients:
         acc: how products are formed and added.
 
     Master bound with Q = (S + |s|)/2 while (m-1)u <= 1/2, else the first form (whose |s|
-    coefficient is 0); infinite where neither applies (flushed additions and huge m). The two are
-    not mixed: each alone is a bound. Evaluated in binary64 and inflated.
+    coefficient is 0); infinite where neither applies (huge m, and additions that are flushed or
+    not rounded to nearest). The two are not mixed: each alone is a bound. Evaluated in binary64
+    and inflated.
     """
     count = m.double()
     additions = (count - 1.0).clamp(min=0.0)
@@ -107,11 +109,12 @@ def any_order(m: Tensor, acc: Accumulation) -> Coefficients:
     nodes = count if acc.product > 0.0 else additions
     # Terms whose product underflowed count as exact terms of their own: S grows by E at most, and
     # the sum of the terms moves by E at most, hence m u E + E.
+    to_nearest = acc.addition <= acc.accumulator.unit_roundoff
     first = Coefficients(
         nodes * acc.addition * inflate(4),
         torch.zeros_like(count),
         leaves * (1.0 + count * acc.addition) * inflate(4)
-        + (0.0 if acc.addition_absolute == 0.0 else torch.inf),
+        + (0.0 if to_nearest and acc.addition_absolute == 0.0 else torch.inf),
     )
     use_master = kappa <= 0.5
     return Coefficients(

@@ -162,6 +162,10 @@ class Terms:
     divisors: tuple[Any, ...] = ()
 
 
+class BatchMoved(ValueError):
+    """An operator would move or cut dimension 0; harmless where no sample is involved."""
+
+
 @dataclass(frozen=True)
 class Case:
     """One call of an operator for contract tests: stored inputs, other arguments, keywords.
@@ -193,7 +197,8 @@ class Op:
         cases: contract cases of about a given size, ``(generator, dtype, size)``.
         terms: for sums of products, the terms an execution adds; else None.
         domain: what is refused, in words.
-        check: raises ``ValueError`` for arguments outside the domain (training mode, ...).
+        check: raises ``ValueError`` for arguments outside the domain (training mode, ...), of which
+            ``BatchMoved`` concerns operands that depend on the input only.
         moves: only moves, selects or compares stored numbers: nothing is rounded.
         shares: the result may share storage with the first operand (views, identities).
     """

@@ -41,12 +41,21 @@ def both_ends(call: Callable[..., Any]) -> Callable[..., Any]:
 
     def enclose(step: Step, *args: Any, **kwargs: Any) -> Any:
         lo = call(*(_end(a, "lo") for a in args), **kwargs)
-        hi = call(*(_end(a, "hi") for a in args), **kwargs)
+        if all(_is_point(a) for a in args):
+            hi = lo  # a point stays a point: ends that are one tensor are known to be equal
+        else:
+            hi = call(*(_end(a, "hi") for a in args), **kwargs)
         if isinstance(lo, Tensor):
             return Interval(lo, hi)
         return [Interval(a, b) for a, b in zip(lo, hi, strict=True)]
 
     return enclose
+
+
+def _is_point(arg: Any) -> bool:
+    if isinstance(arg, list | tuple):
+        return all(_is_point(a) for a in arg)
+    return not isinstance(arg, Interval) or arg.lo is arg.hi
 
 
 def _end(arg: Any, end: str) -> Any:

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from errbound.ops._op import Array, Case, Op
+from errbound.number import FORMATS
+from errbound.ops._op import Array, BatchMoved, Case, Op
 from errbound.ops._shapes import both_ends
 
 
@@ -73,7 +74,13 @@ def _along(x: Any, dim: int | Sequence[int] = 0, *_: Any, **__: Any) -> None:
     rank = (x[0] if isinstance(x, list | tuple) else x).dim()
     for d in [dim] if isinstance(dim, int) else dim:
         if d % rank == 0:
-            raise ValueError("it works along dimension 0, which must stay the batch")
+            raise BatchMoved("it works along dimension 0, which must stay the batch")
+
+
+def _check_cat(tensors: Sequence[Any], dim: int = 0) -> None:
+    _along(tensors, dim)
+    if not all(t.is_floating_point() for t in tensors):
+        raise ValueError("it joins integers, which are rounded, with other numbers")
 
 
 def _check_transpose(x: Any, first: int, second: int) -> None:
@@ -82,12 +89,12 @@ def _check_transpose(x: Any, first: int, second: int) -> None:
 
 def _check_permute(x: Any, dims: Sequence[int]) -> None:
     if dims[0] % x.dim() != 0:
-        raise ValueError("it moves dimension 0, which must stay the batch")
+        raise BatchMoved("it moves dimension 0, which must stay the batch")
 
 
 def _check_flatten(x: Any, start: int = 0, end: int = -1) -> None:
     if start % x.dim() == 0 and end % x.dim() != 0:
-        raise ValueError("it flattens dimension 0, which must stay the batch; use start_dim=1")
+        raise BatchMoved("it flattens dimension 0, which must stay the batch; use start_dim=1")
 
 
 def _check_slice(x: Any, dim: int = 0, start: Any = None, end: Any = None, step: int = 1) -> None:
@@ -98,7 +105,7 @@ def _check_slice(x: Any, dim: int = 0, start: Any = None, end: Any = None, step:
 
 def _check_unsqueeze(x: Any, dim: int) -> None:
     if dim % (x.dim() + 1) == 0:
-        raise ValueError("it inserts a dimension before the batch")
+        raise BatchMoved("it inserts a dimension before the batch")
 
 
 def _check_parts(x: Any, size: Any, dim: int = 0) -> None:
@@ -114,11 +121,14 @@ def _pad(x: Tensor, amounts: Sequence[int], mode: str = "constant", value: Any =
 
 
 def _check_pad(x: Any, amounts: Any, mode: str = "constant", value: float | None = None) -> None:
-    if value is not None and value != 0 and float(torch.tensor(value).half()) != value:
-        # The fill value is rounded to storage; 0, infinities and short values are not.
-        raise ValueError(f"it pads with {value}, which is rounded differently in each format")
+    if len(amounts) >= 2 * x.dim() and any(amounts[2 * x.dim() - 2 :]):
+        raise BatchMoved("it pads dimension 0, which must stay the batch")
     if value is not None and not np.isfinite(value):
         raise ValueError("it pads with a value that is not finite")
+    if value is not None and any(
+        float(torch.tensor(value, dtype=torch.float64).to(f.dtype)) != value for f in FORMATS
+    ):
+        raise ValueError(f"it pads with {value}, which is rounded differently in each format")
 
 
 def _exact_pad(
@@ -210,7 +220,7 @@ CAT = _moving(
     "tensors joined along a dimension",
     torch.cat,
     lambda n: [(1,), (-1,)],
-    check=_along,
+    check=_check_cat,
     inputs=3,
     shares=False,
 )
@@ -232,12 +242,22 @@ UNSQUEEZE = _moving(
 )
 PAD = _moving(
     "pad",
-    ("aten.pad.default", "aten.constant_pad_nd.default"),
+    ("aten.pad.default",),
     "rows and columns added around the last dimensions",
     _pad,
     lambda n: [([1, 2],), ([0, 1, 2, 0], "constant", 1.5), ([1, 0], "replicate")],
     check=_check_pad,
     exact=_exact_pad,
+    shares=False,
+)
+CONSTANT_PAD = _moving(
+    "constant_pad",
+    ("aten.constant_pad_nd.default",),
+    "rows and columns of one value added around the last dimensions",
+    torch.constant_pad_nd,
+    lambda n: [([1, 2],), ([0, 1, 2, 0], 1.5)],
+    check=lambda x, amounts, value=0: _check_pad(x, amounts, "constant", value),
+    exact=lambda x, amounts, value=0: _exact_pad(x, amounts, "constant", value),
     shares=False,
 )
 CLONE = _moving(
@@ -277,6 +297,7 @@ OPS = (
     SQUEEZE,
     UNSQUEEZE,
     PAD,
+    CONSTANT_PAD,
     CLONE,
     CONTIGUOUS,
     DETACH,

@@ -19,12 +19,16 @@ def _operand(step: Step, value: Any, *, stored: bool) -> Interval:
     """An operand as the kernel sees it.
 
     A Python scalar, or a tensor of no dimensions in another dtype, is converted to the storage
-    format (``stored``: add, subtract) or to the intermediate format (multiply, divide).
+    format (``stored``: add, subtract) or to the intermediate format (multiply, divide); a tensor
+    of integers is converted to the storage format.
     """
     if isinstance(value, Interval):
         return value
     if isinstance(value, Constant):
-        if value.value.dim() or value.value.dtype is step.storage.dtype:
+        if value.value.dim():
+            exact = value.value.is_floating_point()
+            return Interval.point(value.exact if exact else value.value.to(step.storage.dtype))
+        if value.value.dtype is step.storage.dtype:
             return Interval.point(value.exact)
         value = float(value.value)
     fmt = step.storage if stored else step.arithmetic.intermediate

@@ -19,7 +19,7 @@ from torch.utils import _pytree as pytree
 
 from errbound.errors import InputError
 from errbound.number import BY_DTYPE
-from errbound.ops import BY_TARGET
+from errbound.ops import BY_TARGET, BatchMoved
 from errbound.program.graph import Node, Program, Ref, refs
 
 _CHECKS = re.compile(r"_assert|sym_constrain|_guards_fn|\bge$|\ble$|\bgt$|\blt$|\beq$|\bne$")
@@ -79,6 +79,18 @@ def freeze(exported: ExportedProgram) -> Program:
     return _Freezer(exported).program()
 
 
+def unknown_operators(exported: ExportedProgram) -> dict[str, str]:
+    """The operators of a program that have no record, with the first place that calls each."""
+    unknown: dict[str, str] = {}
+    for node in exported.graph.nodes:
+        if node.op in ("placeholder", "output", "get_attr"):
+            continue
+        name = _target(node)
+        if name not in BY_TARGET and not _CHECKS.search(name):
+            unknown.setdefault(name, where(node))
+    return unknown
+
+
 class _Freezer:
     def __init__(self, exported: ExportedProgram) -> None:
         self.exported = exported
@@ -121,13 +133,7 @@ class _Freezer:
         )
 
     def _refuse_unknown(self) -> None:
-        unknown: dict[str, str] = {}
-        for node in self.graph.nodes:
-            if node.op in ("placeholder", "output", "get_attr"):
-                continue
-            name = _target(node)
-            if name not in BY_TARGET and not _CHECKS.search(name):
-                unknown.setdefault(name, where(node))
+        unknown = unknown_operators(self.exported)
         if unknown:
             found = "; ".join(f"{name} ({place})" for name, place in unknown.items())
             raise InputError(
@@ -199,7 +205,10 @@ class _Freezer:
             try:
                 op.check(*values, **options)
             except ValueError as error:
-                raise InputError(f"{op.name} at {place}: {error}") from error
+                if not (isinstance(error, BatchMoved) and self._is_fixed(node)):
+                    raise InputError(f"{op.name} at {place}: {error}") from error
+        if op.terms is not None and not all(n.name in self.fixed for n in node.all_input_nodes[1:]):
+            raise InputError(f"{op.name} at {place}: its weights depend on the input")
         if not op.moves and any(
             isinstance(n.meta.get("val"), int | torch.SymInt) for n in node.all_input_nodes
         ):
@@ -225,13 +234,24 @@ class _Freezer:
         first = value[0] if isinstance(value, list | tuple) and value else value
         if not isinstance(first, Tensor):
             return None
-        if all(n.name in self.fixed for n in node.all_input_nodes):
+        if self._is_fixed(node):
             self.fixed.add(node.name)
         elif first.dtype not in BY_DTYPE:
             raise InputError(f"{place}: values of {first.dtype} have no enclosure")
         elif not first.dim() or str(first.shape[0]) != self.batch:
             raise InputError(f"{place}: dimension 0 is no longer the batch")
+        elif self._misaligned(node, first.dim()):
+            raise InputError(f"{place}: it combines one sample with another")
         return first.dtype
+
+    def _is_fixed(self, node: fx.Node) -> bool:
+        """Whether nothing that ``node`` reads depends on the input."""
+        return all(n.name in self.fixed for n in node.all_input_nodes)
+
+    def _misaligned(self, node: fx.Node, rank: int) -> bool:
+        """Whether broadcasting would align an operand's batch with another dimension."""
+        values = [n.meta.get("val") for n in node.all_input_nodes if n.name not in self.fixed]
+        return len(values) > 1 and any(isinstance(v, Tensor) and v.dim() != rank for v in values)
 
     def _share(self, node: fx.Node, shares: bool) -> None:
         """Note that the result of a view shares storage with its operand."""
@@ -249,6 +269,8 @@ class _Freezer:
         if written.name in self.constants:
             raise InputError(f"{place}: it writes to the constant {written.name} in place")
         group = self.aliases.get(written.name, {written.name})
+        for constant in sorted(group & self.constants.keys()):
+            raise InputError(f"{place}: it writes to the constant {constant} in place")
         for other in group - {written.name, node.name}:
             uses = next(n for n in self.graph.nodes if n.name == other).users
             if any(self.position[u.name] > self.position[node.name] for u in uses):

@@ -19,7 +19,7 @@ from errbound.report.facts import difference
 from errbound.report.files import disk, write_whole
 from errbound.report.journal import Journal, Record, Records
 from errbound.report.summary import summary_of
-from errbound.report.tables import NodeRow, Sample, as_csv, nodes, samples
+from errbound.report.tables import NodeRow, Sample, nodes, nodes_csv, samples, samples_csv
 
 JOURNAL = "journal.jsonl"
 RESULTS = ("nodes.csv", "samples.csv", "summary.json")
@@ -130,8 +130,8 @@ def write_results(folder: Path, run: Run, records: Records) -> None:
     Raises:
         InputError: the disk refuses.
     """
-    write_whole(folder / "nodes.csv", as_csv(NodeRow, nodes(records)))
-    write_whole(folder / "samples.csv", as_csv(Sample, samples(records)))
+    write_whole(folder / "nodes.csv", nodes_csv(records))
+    write_whole(folder / "samples.csv", samples_csv(records))
     write_whole(folder / "summary.json", _json(run.summary))
 
 

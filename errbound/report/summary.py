@@ -34,6 +34,7 @@ class Tally:
         self.samples = 0
         self.verdicts = Counter[str]()
         self.overflow = Counter[str]()
+        self.overflow_nodes = Counter[str]()
         self.hits = Counter[str]()
         self.labelled = False
         self.ratios = array("d")
@@ -49,6 +50,7 @@ class Tally:
         self.samples += len(s["index"])
         self.verdicts.update(s["verdict"])
         self.overflow.update(s["overflow"])
+        self.overflow_nodes.update(filter(None, s["overflow_node"]))
         for label, m32, m16, verdict in zip(
             s["label"], s["prediction_m32"], s["prediction_m16"], s["verdict"], strict=True
         ):
@@ -93,6 +95,7 @@ class Tally:
             "observed_delta_max": _finite(self.observed_max),
             "proved_delta_max": _finite(float(upper(self.proved_max))),
             "overflow": {str(o): self.overflow[o] for o in Overflow if o},
+            "overflow_first_nodes": dict(self.overflow_nodes),
             **facts,
             "times": {
                 "seconds": round(self.seconds, 3),

@@ -1,6 +1,6 @@
 """The tables of a run: one row per sample, one row per node; and how batches are kept.
 
-``COLUMNS`` and ``NODE_COLUMNS`` define the two CSV files. Decimals of proved bounds are rounded
+``Sample`` and ``NodeRow`` define the two CSV files. Decimals of proved bounds are rounded
 outward to six significant digits (:mod:`errbound.report.decimals`); observed numbers are exact.
 """
 
@@ -10,7 +10,8 @@ import csv
 import io
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from dataclasses import astuple, dataclass, fields
+from typing import Any
 
 from errbound.number import format_named
 from errbound.program import Program
@@ -19,7 +20,8 @@ from errbound.report.journal import Record, Records
 from errbound.verdict import Batch, NodeSummary
 
 
-class Sample(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Sample:
     """What is known of one sample; a row of samples.csv.
 
     Attributes:
@@ -56,7 +58,8 @@ class Sample(NamedTuple):
     overflow_node: str
 
 
-class NodeRow(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class NodeRow:
     """What is known of one node over all samples; a row of nodes.csv.
 
     Nodes that only move or select numbers round nothing: their numbers are NaN and ``cells`` is 0.
@@ -84,12 +87,16 @@ class NodeRow(NamedTuple):
     headroom: float
 
 
+SAMPLE_COLUMNS = tuple(f.name for f in fields(Sample))
+NODE_COLUMNS = tuple(f.name for f in fields(NodeRow))
+
+
 def _class(index: int) -> str:
     return "" if index < 0 else str(index)
 
 
 _WRITE: dict[str, Callable[[Any], str]] = {
-    **dict.fromkeys(Sample._fields + NodeRow._fields, str),
+    **dict.fromkeys(SAMPLE_COLUMNS + NODE_COLUMNS, str),
     **dict.fromkeys(("label", "prediction_m32", "prediction_m16"), _class),
     **dict.fromkeys(("margin", "observed_delta"), observed),
     **dict.fromkeys(("proved_delta", "proved_delta16", "split_share"), upper),
@@ -120,7 +127,7 @@ def keep(batch: Batch, number: int, start: int, labels: Sequence[int] | None) ->
     nodes = {f"{m}:{n}": list(vars(s).values()) for (m, n), s in batch.nodes.items()}
     return {
         "batch": number,
-        "samples": dict(zip(Sample._fields, columns, strict=True)),
+        "samples": dict(zip(SAMPLE_COLUMNS, columns, strict=True)),
         "nodes": nodes,
     }
 
@@ -144,7 +151,8 @@ def listed(models: dict[str, Program]) -> list[dict[str, str]]:
 def samples(records: Iterable[Record]) -> Iterator[Sample]:
     """All samples, in order."""
     for record in records:
-        yield from map(Sample._make, zip(*record["samples"].values(), strict=True))
+        for row in zip(*record["samples"].values(), strict=True):
+            yield Sample(*row)
 
 
 def nodes(records: Records) -> list[NodeRow]:
@@ -155,15 +163,18 @@ def nodes(records: Records) -> list[NodeRow]:
             total.setdefault(name, NodeSummary()).merge(NodeSummary(*counts))
     rows = []
     for node in records.header["nodes"]:
-        *place, dtype = node.values()
-        found = total.get(f"{node['model']}:{node['node']}", NodeSummary())
-        rows.append(NodeRow(*place, found.cells, *_measures(found, dtype)))
+        model, name, operator, where, dtype = node.values()
+        found = total.get(f"{model}:{name}", NodeSummary())
+        rows.append(
+            NodeRow(model, name, operator, where, found.cells, *_measures(found, dtype))
+        )
     return rows
 
 
-def _measures(node: NodeSummary, dtype: str) -> tuple[float, ...]:
+def _measures(node: NodeSummary, dtype: str) -> tuple[float, float, float, float, float, float]:
     if not node.cells:
-        return (math.nan,) * 6
+        nan = math.nan
+        return nan, nan, nan, nan, nan, nan
     share = node.split / node.cells
     mean = node.width_sum / node.split if node.split else 0.0
     largest = max(-node.low, node.high)
@@ -172,10 +183,20 @@ def _measures(node: NodeSummary, dtype: str) -> tuple[float, ...]:
     return share, mean, node.width_max, node.low, node.high, headroom
 
 
-def as_csv(kind: type[Sample] | type[NodeRow], rows: Iterable[Sequence[Any]]) -> Iterator[bytes]:
-    """Lines of a CSV file (RFC 4180, line feeds) with a header line."""
-    writers = [_WRITE[name] for name in kind._fields]
-    yield _csv_line(kind._fields)
+def samples_csv(records: Iterable[Record]) -> Iterator[bytes]:
+    """The content of samples.csv."""
+    yield from _csv(SAMPLE_COLUMNS, (astuple(row) for row in samples(records)))
+
+
+def nodes_csv(records: Records) -> Iterator[bytes]:
+    """The content of nodes.csv."""
+    yield from _csv(NODE_COLUMNS, (astuple(row) for row in nodes(records)))
+
+
+def _csv(names: tuple[str, ...], rows: Iterable[Sequence[Any]]) -> Iterator[bytes]:
+    """Lines of a CSV file (RFC 4180, but line feeds) with a header line."""
+    writers = [_WRITE[name] for name in names]
+    yield _csv_line(names)
     for row in rows:
         yield _csv_line([write(cell) for write, cell in zip(writers, row, strict=True)])
 

@@ -16,7 +16,7 @@ import torch
 
 from errbound.number import Accumulation, Format, summation
 
-from .exact import Machine, tiny
+from .exact import Machine, round_fraction, tiny
 
 Multiset = tuple[int, ...]
 
@@ -151,21 +151,24 @@ class Family:
     scale: int
 
     def operands(self, top: float) -> list[int]:
-        """Nonzero positive numbers of the storage format up to ``top``, times 2^(scale/2)."""
-        quantum = 2.0 ** (self.storage.emin - self.storage.precision + 1)
-        found, x = set(), quantum
-        while x <= top:
-            e = max(self.storage.min_normal, 2.0 ** (len(bin(int(x / quantum))) - 3) * quantum)
-            step = max(quantum, e * 2.0 ** (1 - self.storage.precision))
-            found.add(int(x * 2 ** (self.scale // 2)))
-            x += step
-        return sorted(found)
+        """Positive numbers of the storage format up to ``top``, in units of 2^-(scale/2)."""
+        unit = Fraction(1, 2 ** (self.scale // 2))
+        candidates = range(1, int(Fraction(top) / unit) + 1)
+        return [k for k in candidates if round_fraction(k * unit, self.storage) == k * unit]
 
     def products(self, top: float) -> list[int]:
         """Exact products of two of them, both signs, in units of ``2**-scale``."""
         x = self.operands(top)
         return sorted({s * a * b for a in x for b in x for s in (1, -1)})
 
+
+def row_family(family: Family, flush: bool = False) -> Accumulation:
+    """The row of a family."""
+    return summation.accumulation(family.storage, family.accumulator, flush=flush)
+
+
+NARROWER = Family(tiny(2, emin=0), tiny(2, emin=0), scale=2)
+"""So few bits that the first form is the one that is used, from four terms on."""
 
 NARROW = Family(tiny(3, emin=0), tiny(3, emin=0), scale=4)
 """Products are inexact and underflow (strict16, binary32)."""

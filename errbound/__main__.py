@@ -1,0 +1,7 @@
+"""``python -m errbound``."""
+
+import sys
+
+from errbound.cli import main
+
+sys.exit(main())

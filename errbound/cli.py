@@ -1,0 +1,366 @@
+"""The command line. Torch and the rest of errbound are imported when a command runs.
+
+Exit status: 0 done; 1 ``--fail-under`` not met; 2 a usage or input error; 3 an observed value
+outside its enclosure; 4 an internal error; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from errbound.errors import ErrboundError, InputError
+
+if TYPE_CHECKING:
+    from errbound.data import Dataset
+    from errbound.program.load import LoadedModel
+
+INTERRUPTED = 130
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+class Interrupted(ErrboundError):
+    """The user or the system asked to stop (SIGINT, SIGTERM)."""
+
+    status = INTERRUPTED
+
+
+class Numbers(click.ParamType):
+    """One number or several, separated by commas."""
+
+    name = "numbers"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[float, ...]:
+        """Parse "0.1307" or "0.485,0.456,0.406"."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            return tuple(float(v) for v in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not a number or a list such as 0.485,0.456,0.406", param, ctx)
+
+
+def _model_options(command: _Command) -> _Command:
+    for option in (
+        click.option("--trust-pickle", is_flag=True, help="Let a pickle run the code it holds."),
+        click.option(
+            "--arch",
+            metavar="MODULE:CALLABLE",
+            help="Builds the module for a file of weights; also file.py:callable.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def _data_options(*, required: bool) -> Callable[[_Command], _Command]:
+    def add(command: _Command) -> _Command:
+        where = click.option("--data-dir", metavar="DIR", help="Where the data set's files are.")
+        which = click.option(
+            "--data", required=required, metavar="DATA", help="mnist, cifar10 or a .npz file."
+        )
+        return which(where(command))
+
+    return add
+
+
+class _LateVersion(click.Option):
+    """``--version`` that reads the version only when asked."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        def show(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+            if value and not ctx.resilient_parsing:
+                import errbound
+
+                say(f"errbound {errbound.__version__}")
+                ctx.exit()
+
+        kwargs.update(is_flag=True, expose_value=False, is_eager=True, callback=show)
+        super().__init__(*args, **kwargs)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--version", cls=_LateVersion, help="Show the version and exit.")
+def cli() -> None:
+    """Certify, per sample, that a 16-bit network answers as its 32-bit original.
+
+    \b
+    Examples:
+      errbound certify model.pt --data mnist
+      errbound certify weights.pth --arch nets.py:Net --data cifar10 --data-dir ~/data
+      errbound export weights.pth --arch nets.py:Net --data mnist -o model.pt
+      errbound ops --for model.pt
+    """
+
+
+@cli.command()
+@click.argument("model", metavar="MODEL")
+@_data_options(required=True)
+@click.option("--format", "fmt", default="float16", show_default=True, help="Or bfloat16.")
+@click.option("--arithmetic", default="torch-cpu", show_default=True, help="How M16 is executed.")
+@_model_options
+@click.option("--mean", type=Numbers(), default="0", help="Subtracted from inputs, in float32.")
+@click.option("--std", type=Numbers(), default="1", help="Divides inputs afterwards, in float32.")
+@click.option("--limit", type=int, metavar="N", help="Certify N samples only.")
+@click.option("--offset", type=int, default=0, metavar="N", help="Start at sample N.")
+@click.option("--batch-size", type=int, default=256, show_default=True, metavar="N")
+@click.option("--output", metavar="NAME", help="Which output, if the model returns several.")
+@click.option("--out", metavar="DIR", help="Run directory.  [runs/MODEL-DATA-FORMAT]")
+@click.option("--resume", is_flag=True, help="Continue the run in the directory.")
+@click.option("--overwrite", is_flag=True, help="Replace the run in the directory.")
+@click.option(
+    "--fail-under",
+    type=click.FloatRange(0.0, 1.0),
+    metavar="F",
+    help="Exit with 1 if a share of less than F is proved.",
+)
+@click.option("--threads", type=click.IntRange(1), metavar="N", help="Threads that torch uses.")
+@click.option("--quiet", is_flag=True, help="No progress, no table.")
+@click.option("--json", "as_json", is_flag=True, help="Print summary.json instead of the table.")
+def certify(
+    model: str,
+    data: str,
+    data_dir: str | None,
+    fmt: str,
+    arithmetic: str,
+    arch: str | None,
+    trust_pickle: bool,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    limit: int | None,
+    offset: int,
+    batch_size: int,
+    output: str | None,
+    out: str | None,
+    resume: bool,
+    overwrite: bool,
+    fail_under: float | None,
+    threads: int | None,
+    quiet: bool,
+    as_json: bool,
+) -> int:
+    """Certify MODEL on data and write a run directory.
+
+    MODEL is a torch.export archive, or a file of weights with --arch; the file's content decides,
+    not its name. Every sample gets a verdict: proved, undecided, refuted, overflow or domain.
+
+    \b
+    Examples:
+      errbound certify model.pt --data mnist
+      errbound certify model.pt --data mnist --format bfloat16 --limit 1000 --out runs/bf16
+      errbound certify weights.pth --arch nets.py:Net --data cifar10 --data-dir ~/data \\
+          --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225
+      errbound certify model.pt --data samples.npz --fail-under 0.99 --json
+
+    \b
+    Exit status:
+      0 done · 1 --fail-under not met · 2 usage or input error · 3 a value outside its
+      enclosure · 4 internal error · 130 interrupted (continue with --resume)
+    """
+    import torch
+
+    from errbound.data import Preprocess
+    from errbound.report.terminal import Bar, table
+    from errbound.session import Inputs, Session, Source
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    loaded, samples = _load(model, arch, trust_pickle), _open(data, data_dir)
+    session = Session(
+        Source(_content(loaded), loaded.kind, model, loaded.sha256, loaded.notes),
+        Inputs(samples, Preprocess(mean, std), offset, limit),
+        *_rows(fmt, arithmetic),
+        output,
+        batch_size,
+    )
+    if fail_under is not None and not session.has_classes:
+        raise InputError("--fail-under needs an output of two or more classes")
+    folder = Path(out or f"runs/{Path(model).stem}-{Path(samples.name).stem}-{fmt}")
+    with Bar(shown=not quiet) as bar:
+        try:
+            run = session.run(folder, resume=resume, overwrite=overwrite, progress=bar)
+        except KeyboardInterrupt:
+            raise Interrupted(
+                f"interrupted after {bar.done:,} of {bar.total:,} samples; continue with: "
+                f"{_resume_command()}"
+            ) from None
+    if as_json:
+        import json
+
+        say(json.dumps(run.summary, indent=2, ensure_ascii=False))
+    elif not quiet:
+        say(table(run))
+    share = run.certified_fraction
+    if fail_under is not None and share is not None and share < fail_under:
+        complain(f"certified_fraction {share:.6g} is below --fail-under {fail_under:.6g}")
+        return 1
+    return 0
+
+
+@cli.command()
+@click.argument("weights", metavar="WEIGHTS")
+@_model_options
+@_data_options(required=True)
+@click.option("-o", "--output", "target", required=True, metavar="FILE", help="The archive.")
+@click.option("--overwrite", is_flag=True, help="Replace the archive if it exists.")
+def export(
+    weights: str,
+    arch: str | None,
+    trust_pickle: bool,
+    data: str,
+    data_dir: str | None,
+    target: str,
+    overwrite: bool,
+) -> int:
+    """Write WEIGHTS with their architecture as a torch.export archive; data give the shape.
+
+    \b
+    Example:
+      errbound export weights.pth --arch mypkg.models:LeNet --data mnist -o model.pt
+    """
+    import torch
+
+    from errbound import api
+
+    loaded = _load(weights, arch, trust_pickle)
+    if loaded.module is None:
+        raise InputError(f"{weights}: is a torch.export archive already")
+    if Path(target).exists() and not overwrite:
+        raise InputError(f"{target}: exists; --overwrite replaces it")
+    shape = _open(data, data_dir).inputs.shape[1:]
+    api.export(loaded.module, torch.zeros(2, *shape), target)
+    say(f"wrote {target}; certify it with: errbound certify {target} --data {data}")
+    return 0
+
+
+@cli.command()
+@click.option("--for", "model", metavar="MODEL", help="List the model's operators and what lacks.")
+@_model_options
+@_data_options(required=False)
+def ops(
+    model: str | None, arch: str | None, trust_pickle: bool, data: str | None, data_dir: str | None
+) -> int:
+    """List the operators that have a record; with --for, those of a model.
+
+    A module (weights with --arch) needs --data besides, for the shape of an input.
+
+    \b
+    Examples:
+      errbound ops
+      errbound ops --for model.pt
+    """
+    from errbound.report.listings import operators, operators_of
+
+    if model is None:
+        say(operators())
+        return 0
+    loaded = _load(model, arch, trust_pickle)
+    shape = None if data is None else tuple(_open(data, data_dir).inputs.shape[1:])
+    say(operators_of(_content(loaded), shape))
+    return 0
+
+
+@cli.command()
+def formats() -> int:
+    """List the formats."""
+    from errbound.report.listings import formats
+
+    say(formats())
+    return 0
+
+
+@cli.command()
+def arithmetics() -> int:
+    """List the arithmetics and what they assume."""
+    from errbound.report.listings import arithmetics
+
+    say(arithmetics())
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status. Errors are one line on standard error."""
+    args = list(sys.argv[1:] if arguments is None else arguments)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        return int(cli.main(args, prog_name="errbound", standalone_mode=False) or 0)
+    except click.Abort:
+        return complain("interrupted") or INTERRUPTED
+    except click.ClickException as error:
+        return complain(f"error: {error.format_message()}") or InputError.status
+    except Interrupted as error:
+        return complain(str(error)) or error.status
+    except ErrboundError as error:
+        return complain(f"error: {error}") or error.status
+    except Exception as error:
+        return complain(_internal(error)) or ErrboundError.status
+
+
+def say(text: str) -> None:
+    """Print to standard output; quietly stop printing when nobody reads it."""
+    try:
+        click.echo(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def complain(text: str) -> None:
+    """Print one line to standard error."""
+    click.echo(" ".join(text.split()), err=True)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _internal(error: Exception) -> str:
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="errbound-", suffix=".txt", delete=False, encoding="utf-8"
+    ) as file:
+        traceback.print_exception(error, file=file)
+    return (
+        f"internal error: {type(error).__name__}: {error} - please report it with the traceback "
+        f"in {file.name}"
+    )
+
+
+def _resume_command() -> str:
+    kept = [a for a in sys.argv[1:] if a not in ("--overwrite", "--resume")]
+    return shlex.join(["errbound", *kept, "--resume"])
+
+
+def _load(path: str, arch: str | None, trust_pickle: bool) -> LoadedModel:
+    from errbound.program.load import load_model
+
+    return load_model(path, arch=arch, trust_pickle=trust_pickle)
+
+
+def _content(loaded: LoadedModel) -> Any:
+    return loaded.exported if loaded.module is None else loaded.module
+
+
+def _open(spec: str, folder: str | None) -> Dataset:
+    from errbound.data import open_dataset
+
+    return open_dataset(spec, data_dir=None if folder is None else Path(folder).expanduser())
+
+
+def _rows(fmt: str, arithmetic: str) -> tuple[Any, Any]:
+    from errbound.arithmetic import arithmetic_named
+    from errbound.number import format_named
+
+    try:
+        return format_named(fmt), arithmetic_named(arithmetic)
+    except KeyError as error:
+        raise InputError(str(error.args[0])) from None

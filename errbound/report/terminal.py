@@ -1,0 +1,189 @@
+"""What a person sees: progress on standard error, a table, and a sentence that says what is next."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from errbound.report.decimals import percent
+from errbound.report.run import Run
+
+WIDTH = 80
+
+_MEANING = {
+    "domain": "the input holds NaN or infinity",
+    "refuted": "the two runs gave different answers",
+    "overflow": "a run left the range of its format",
+    "proved": "one answer in every execution of both",
+    "undecided": "no proof, no counterexample",
+    "no classes": "the output is no vector of classes",
+}
+_ORDER = ("proved", "undecided", "refuted", "overflow", "domain", "no classes")
+_ALWAYS = ("proved", "undecided", "refuted")
+
+
+class Bar:
+    """Progress with rate and time left, on a terminal; remembers how far the run is.
+
+    Attributes:
+        done: samples finished; ``total``: samples in all.
+    """
+
+    def __init__(self, *, shown: bool) -> None:
+        self.done = self.total = 0
+        console = Console(stderr=True)
+        self._bar = Progress(
+            TextColumn("certifying"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not shown or not console.is_terminal,
+            transient=True,
+        )
+
+    def __enter__(self) -> Bar:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+    def __call__(self, done: int, total: int) -> None:
+        """Show that ``done`` of ``total`` samples are finished."""
+        if not self._bar.task_ids:
+            self._bar.add_task("certifying", total=total, completed=done, rate="")
+        task = self._bar.tasks[0]
+        speed = task.speed
+        rate = f"{speed:,.0f}/s" if speed else ""
+        self._bar.update(task.id, completed=done, rate=rate)
+        self.done, self.total = done, total
+
+
+def table(run: Run) -> str:
+    """The table, the notes and the closing sentence: plain text of at most 80 columns."""
+    console = Console(file=io.StringIO(), width=WIDTH, color_system=None, legacy_windows=False)
+    s = run.summary
+    model = Path(s["model"]["path"] or s["model"]["kind"]).name
+    console.print(
+        f"{model} on {s['data']['name']}: {s['format']} against float32, {s['arithmetic']['name']}"
+    )
+    console.print()
+    console.print(_verdicts(s))
+    console.print(_measures(s))
+    notes = [*s["model"]["notes"], *filter(None, [s["data"]["note"]])]
+    for note in notes:
+        console.print(f"note: {note}", soft_wrap=False)
+    if notes:
+        console.print()
+    console.print(closing(s))
+    if run.path is not None:
+        console.print(f"Written to {run.path}: summary.json, samples.csv, nodes.csv")
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    return "\n".join(line.rstrip() for line in text.splitlines())
+
+
+def _verdicts(s: dict[str, Any]) -> Table:
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    grid.add_column("verdict", width=10)
+    grid.add_column("samples", justify="right", width=9)
+    grid.add_column("share", justify="right", width=9)
+    grid.add_column("")
+    for name in _ORDER:
+        count = s["verdicts"][name]
+        if count or (name in _ALWAYS and s["certified_fraction"] is not None):
+            share = percent(count, s["samples"])
+            grid.add_row(name, f"{count:,}", share, _MEANING[name])
+    return grid
+
+
+def _measures(s: dict[str, Any]) -> Table:
+    grid = Table(box=None, show_header=False, pad_edge=False)
+    grid.add_column(width=50)
+    grid.add_column(justify="right")
+    total = s["samples"]
+
+    def share(key: str) -> str:
+        return percent(round(s[key] * total), total)
+
+    grid.add_row("", "")
+    if s["agreement_fraction"] is not None:
+        grid.add_row("the two runs agree (no proof can exceed this)", share("agreement_fraction"))
+        grid.add_row(
+            "classic ceiling (margin > 2 x observed delta)", share("classic_ceiling_fraction")
+        )
+    if s["accuracy_m32"] is not None:
+        grid.add_row("accuracy of float32", share("accuracy_m32"))
+        grid.add_row(f"accuracy of {s['format']}", share("accuracy_m16"))
+        grid.add_row("guaranteed accuracy (right and proved)", share("guaranteed_accuracy"))
+    grid.add_row("largest observed delta", _number(s["observed_delta_max"]))
+    grid.add_row("largest proved delta", _number(s["proved_delta_max"]))
+    if s["delta_ratio_samples"]:
+        grid.add_row(
+            f"proved / observed delta, median of {s['delta_ratio_samples']:,}",
+            _number(s["delta_ratio_median"]),
+        )
+        grid.add_row("the same, float32 as it ran", _number(s["delta16_ratio_median"]))
+    absent = s["overflow"]["proved absent"]
+    grid.add_row("overflow proved absent", percent(absent, total))
+    grid.add_row("", "")
+    return grid
+
+
+def _number(x: float | None) -> str:
+    return "infinite" if x is None else f"{x:.3g}"
+
+
+def closing(s: dict[str, Any]) -> str:
+    """What was shown, limited to these inputs, and what to do next."""
+    total, counts = s["samples"], s["verdicts"]
+    name = s["arithmetic"]["name"]
+    scope = f"For these {total:,} inputs, any order of summation, {name}:"
+    if s["certified_fraction"] is None:
+        return f"{scope} no verdict, for the output has no classes; samples.csv has the distances."
+    proved = counts["proved"]
+    if proved == total:
+        said = f"every answer is proved to be the same in {s['format']} and in float32."
+    else:
+        said = f"{proved:,} answers are proved to be the same in {s['format']} and in float32."
+    return f"{scope} {said} Next: {_advice(s)}"
+
+
+def _advice(s: dict[str, Any]) -> str:
+    counts = s["verdicts"]
+    other = "bfloat16" if s["format"] == "float16" else "float16"
+    if counts["overflow"]:
+        first = max(s["overflow_first_nodes"], key=s["overflow_first_nodes"].__getitem__)
+        return f"overflow may begin at {first} (nodes.csv says where); try --format {other}."
+    if counts["domain"]:
+        return "remove NaN and infinity from the inputs that samples.csv marks as domain."
+    if counts["refuted"]:
+        some = f"{counts['refuted']:,} inputs get" if counts["refuted"] > 1 else "1 input gets"
+        return (
+            f"{some} different answers and need float32; samples.csv names them (verdict refuted)."
+        )
+    if counts["undecided"]:
+        return (
+            "samples.csv names the undecided; nodes.csv shows at which node the intervals widen; "
+            f"try --format {other}."
+        )
+    return "inputs that are not among these need a run of their own."

@@ -1,0 +1,1 @@
+"""The adversary: executions that an arithmetic allows, chosen to hurt, emulated exactly."""
