@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from errbound.arithmetic import TORCH_CPU
-from errbound.certify.issue import Certifier
+from errbound.verdict import Certifier
 from errbound.data import open_dataset
 from errbound.number import BFLOAT16, BINARY16
 from errbound.program import program_of

@@ -91,11 +91,13 @@ class Encloser:
             value = node.op.call(
                 *(_plain(a) for a in args), **{k: _plain(v) for k, v in kwargs.items()}
             )
+            if node.dtype is None:
+                return value  # a size: it may change with the batch
             self._folded[node.name] = Constant(value) if isinstance(value, Tensor) else value
         return self._folded[node.name]
 
 
-class NotConstant(ValueError):
+class NotConstant(InputError):
     """A sum over weights: its order is free, so it is not one constant."""
 
     def __init__(self, where: str) -> None:

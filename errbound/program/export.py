@@ -240,6 +240,8 @@ class _Freezer:
             raise InputError(f"{place}: values of {first.dtype} have no enclosure")
         elif not first.dim() or str(first.shape[0]) != self.batch:
             raise InputError(f"{place}: dimension 0 is no longer the batch")
+        elif not all(isinstance(s, int) for s in first.shape[1:]):
+            raise InputError(f"{place}: the shape of a sample depends on the batch size")
         elif self._misaligned(node, first.dim()):
             raise InputError(f"{place}: it combines one sample with another")
         return first.dtype
@@ -266,8 +268,6 @@ class _Freezer:
     def _write(self, node: fx.Node, place: str) -> None:
         """After ``a.op_()``: later uses of ``a`` mean the result; other views must be dead."""
         written = node.all_input_nodes[0] if node.all_input_nodes else node
-        if written.name in self.constants:
-            raise InputError(f"{place}: it writes to the constant {written.name} in place")
         group = self.aliases.get(written.name, {written.name})
         for constant in sorted(group & self.constants.keys()):
             raise InputError(f"{place}: it writes to the constant {constant} in place")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, TypeVar
 
 import torch
@@ -115,6 +116,14 @@ class Certifier:
         self.enclosers = {k: Encloser(p, arithmetic) for k, p in self.models.items()}
         sizes = {p.batch for p in self.models.values()} - {None}
         self.batch = sizes.pop() if sizes else None
+
+    @cached_property
+    def has_classes(self) -> bool:
+        """Whether the output is (samples, two or more classes), so that an argmax makes sense."""
+        program = self.models["M32"]
+        shape = (self.batch or 2, *program.input_shape)
+        output = execute(program, torch.zeros(shape, dtype=program.input_dtype))
+        return output.dim() == 2 and output.shape[1] >= 2
 
     def batch_of(self, x: Tensor) -> Batch:
         """Certify ``x``, binary32, (samples, *input_shape).

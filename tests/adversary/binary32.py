@@ -61,4 +61,4 @@ def flush(before, after, probability, rng):
         return after
     if probability < 1:
         tiny &= rng.random(tiny.shape) < probability
-    return np.where(tiny, 0.0, after)
+    return np.where(tiny, np.copysign(0.0, before), after)
