@@ -14,12 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
-import errbound
 from errbound.arithmetic import Arithmetic
 from errbound.data import Dataset, Preprocess
 from errbound.errors import ContainmentError, InputError
 from errbound.number import Format
-from errbound.report.facts import machine
+from errbound.report.facts import machine, versions
 from errbound.report.files import write_whole
 from errbound.report.journal import Memory, Record, Records
 from errbound.report.run import ESCAPE, Run, finished, open_directory, write_results
@@ -227,10 +226,6 @@ class Session:
                 "std": list(self.inputs.preprocess.std),
                 "note": data.note,
             },
-            "versions": {
-                "errbound": errbound.__version__,
-                "torch": torch.__version__,
-                "numpy": np.__version__,
-            },
+            "versions": versions(),
             "machine": machine(),
         }

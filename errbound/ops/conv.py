@@ -122,6 +122,11 @@ def _terms(
     )
 
 
+def _check(x: Any, *_: Any, **__: Any) -> None:
+    if x.dim() != 4:
+        raise ValueError(f"its input has {x.dim()} dimensions; it must be (N, C, H, W)")
+
+
 def _cases(g: torch.Generator, dtype: torch.dtype, size: int) -> Iterator[Case]:
     def draw(*shape: int) -> Tensor:
         return torch.randn(shape, generator=g).to(dtype)
@@ -147,6 +152,7 @@ CONV2D = Op(
     terms=_terms,
     cases=_cases,
     domain="finite inputs of shape (N, C, H, W)",
+    check=_check,
 )
 
 OPS = (CONV2D,)

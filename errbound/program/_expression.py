@@ -14,9 +14,9 @@ from errbound.program._parsers import words
 
 _LONGEST = 20_000
 _LARGEST_POWER = 64
-_ALPHABET = re.compile(r"[A-Za-z0-9_ ()\[\]',.=+\-*/%<>!]*")
-_SYMBOL = re.compile(r"(?:s|u|zf|zuf)\d{1,6}")
-_DECIMAL = re.compile(r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
+_ALPHABET = re.compile(r"[\w ()\[\]',.=+\-*/%<>!]*")
+_SYMBOL = re.compile(r"(?:s|u|zf|zuf)\d{1,6}", re.ASCII)
+_DECIMAL = re.compile(r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?", re.ASCII)
 
 _OPERATORS = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod)
 _SIGNS = (ast.UAdd, ast.USub, ast.Not)

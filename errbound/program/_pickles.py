@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from errbound.program._text import plain, reason
+
 
 class NeedsCode(Exception):
     """Unpickling would run code; the message names what it asks for first."""
@@ -33,9 +35,9 @@ def load_plain(data: bytes) -> Any:
     except pickle.UnpicklingError as error:
         asked = re.search(r"GLOBAL ([\w.]+)|but got <?([\w. ']+)", str(error))
         name = next(filter(None, asked.groups())) if asked else "something other than tensors"
-        raise NeedsCode(name) from None
+        raise NeedsCode(plain(name)) from None
     except Exception as error:
-        raise Unreadable(one_line(error)) from None
+        raise Unreadable(reason(error)) from None
 
 
 def load_trusted(data: bytes, *, by_torch: bool) -> Any:
@@ -53,7 +55,7 @@ def load_trusted(data: bytes, *, by_torch: bool) -> Any:
             return torch.load(io.BytesIO(data), map_location="cpu", weights_only=False)
         return pickle.loads(data)
     except Exception as error:
-        raise Unreadable(one_line(error)) from None
+        raise Unreadable(reason(error)) from None
 
 
 def first_class(data: bytes) -> str:
@@ -62,19 +64,11 @@ def first_class(data: bytes) -> str:
     try:
         for opcode, argument, _ in pickletools.genops(data):
             if opcode.name == "GLOBAL":
-                return str(argument).replace(" ", ".")
+                return plain(str(argument).replace(" ", "."))
             if opcode.name == "STACK_GLOBAL":
-                return ".".join(strings[-2:])
+                return plain(".".join(strings[-2:]))
             if isinstance(argument, str):
                 strings.append(argument)
     except Exception:  # pickletools raises what it likes on damaged bytes
         return "an unknown class"
     return "no class"
-
-
-def one_line(error: BaseException, which: int = 0) -> str:
-    """The error's type and one line of its message, the first or the one asked for, shortened."""
-    if isinstance(error, Unreadable):
-        return str(error)
-    lines = str(error).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {lines[which].strip()[:200]}"

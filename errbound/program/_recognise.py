@@ -1,12 +1,11 @@
 """What kind of model file some bytes are, by their content alone, and the way on for the others."""
 
-import json
 import shlex
 from collections.abc import Iterable
 from enum import Enum
-from pathlib import Path
 
 from errbound.errors import InputError
+from errbound.program._text import python_command, quoted
 
 
 class Kind(Enum):
@@ -39,16 +38,6 @@ _EXPORT = (
 )
 
 
-def python_command(code: str) -> str:
-    """The shell command that runs the Python code."""
-    return f"python -c {shlex.quote(code)}"
-
-
-def quoted(path: str, ending: str | None = None) -> str:
-    """A path as a Python string in double quotes; with an ending, that of a file beside it."""
-    return json.dumps(path if ending is None else str(Path(path).with_suffix(ending)))
-
-
 def recognise(data: bytes, path: str) -> Kind:
     """The kind of a file that is no ZIP file.
 
@@ -73,7 +62,10 @@ def recognise(data: bytes, path: str) -> Kind:
             f"onnx2torch.convert({quoted(path)}).eval(), (torch.zeros(INPUT_SHAPE),)), "
             f"{quoted(path, '.pt2')})"
         )
-        raise InputError(f"{path}: ONNX is not read yet: convert it with {python_command(code)}")
+        raise InputError(
+            f"{path}: ONNX is not read yet: convert it with pip install onnx2torch && "
+            f"{python_command(code)}"
+        )
     if data.startswith(b"\x7fELF"):
         raise _compiled(path)
     if data[257:262] == b"ustar":

@@ -50,7 +50,13 @@ _OTHER_OPERATORS = words(
 
 
 def _is_identifier(word: str) -> bool:
-    return word.isascii() and word.isidentifier() and not keyword.iskeyword(word)
+    return word.isidentifier() and not keyword.iskeyword(word)
+
+
+def _is_path(word: str) -> bool:
+    """Whether the word can be the dotted name of a parameter, buffer or module."""
+    special = any(part.startswith("__") and part.endswith("__") for part in word.split("."))
+    return re.fullmatch(r"[\w.@/: -]*", word) is not None and not special
 
 
 def _is_operator(target: str) -> bool:
@@ -79,8 +85,8 @@ _INTEGER = typed(int)
 _STRING = typed(str)  # only where torch writes it with repr()
 _NAME = text(lambda word: _is_identifier(word) and word not in _TAKEN, "a plain name")
 _LABEL = text(lambda word: word == "" or _is_identifier(word), "a plain name")
-_PATH = text(re.compile(r"[A-Za-z0-9_.@/: -]*").fullmatch, "a plain name of a weight or module")
-_WORD = text(re.compile(r"[A-Za-z0-9_.+<=/: -]*").fullmatch, "plain text")
+_PATH = text(_is_path, "the plain name of a weight or module")
+_WORD = text(re.compile(r"[\w.+<=/: -]*").fullmatch, "plain text")
 _OPERATOR = text(_is_operator, f"an operator that torch {torch.__version__} has and errbound loads")
 _EXPRESSION = text(is_symbolic_size, "an expression of numbers, symbols and shape functions")
 _GUARD = text(is_guard, "a condition on input sizes")

@@ -1,7 +1,7 @@
 """State dicts: finding the weights in what a checkpoint holds, and putting them into a module."""
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from copy import copy
 from typing import Any
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.utils import consume_prefix_in_state_dict_if_present
 
 from errbound.errors import InputError
-from errbound.program._recognise import python_command, quoted
+from errbound.program._text import listed, plain, python_command, quoted, reason
 
 _WRAPPERS = {"module.": "nn.DataParallel", "_orig_mod.": "torch.compile"}
 _COUNTER = "num_batches_tracked"  # of batch norm: older files lack it, evaluation ignores it
@@ -93,7 +93,7 @@ def as_binary32(weights: StateDict, path: str, notes: list[str]) -> StateDict:
         dense = tensor.layout == torch.strided and tensor.device.type != "meta"
         if tensor.is_complex() or tensor.is_quantized or not dense:
             raise InputError(
-                f"{path}: {name} is complex, quantised, sparse or without values: "
+                f"{path}: {plain(name)} is complex, quantised, sparse or without values: "
                 "give the 32-bit original of the model"
             )
         if tensor.is_floating_point():
@@ -124,7 +124,7 @@ def check_finite(name: str, tensor: Tensor, path: str) -> None:
     bad = tensor.numel() - int(torch.isfinite(readable).sum())
     if bad:
         raise InputError(
-            f"{path}: {name}: {bad} of {tensor.numel()} values are NaN or infinite: "
+            f"{path}: {plain(name)}: {bad} of {tensor.numel()} values are NaN or infinite: "
             "give a model with finite weights"
         )
 
@@ -142,8 +142,8 @@ def fill(
         notes: Is told which prefix of all names was removed.
 
     Raises:
-        InputError: If the module is not in binary32, or names or shapes differ; the message shows
-            the first few.
+        InputError: If the module is not in binary32, names or shapes differ, or the module does not
+            hold the file's values afterwards; the message shows the first few.
     """
     for name, tensor in (*module.named_parameters(), *module.named_buffers()):
         if tensor.is_floating_point() and tensor.dtype != torch.float32:
@@ -172,21 +172,22 @@ def fill(
     try:
         module.load_state_dict(weights, strict=False)
     except Exception as error:  # a module's own hooks may raise anything
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{path}: does not fit --arch {arch}: {reason}") from None
+        raise InputError(
+            f"{path}: does not fit --arch {arch} ({reason(error)}): give the matching --arch"
+        ) from None
+    loaded = module.state_dict()
+    altered = [key for key in weights if not _same_values(loaded[key], weights[key])]
+    if altered:
+        raise InputError(
+            f"{path}: --arch {arch} alters {listed(altered)} (shared weights, or another dtype): "
+            "give an --arch that takes the weights as they are"
+        )
     return module.eval()
 
 
 def describe(weights: Mapping[str, Tensor]) -> str:
     """The first names with their shapes."""
     return listed(f"{name} {_shape(tensor)}" for name, tensor in weights.items())
-
-
-def listed(items: Iterable[str], most: int = 4) -> str:
-    """The first few items and how many more there are."""
-    every = [" ".join(item.split()) for item in items]
-    rest = f" and {len(every) - most} more" if len(every) > most else ""
-    return ", ".join(every[:most]) + rest
 
 
 def _as_weights(value: object) -> StateDict | None:
@@ -212,6 +213,10 @@ def _without_prefix(weights: StateDict, own: Mapping[str, Any], notes: list[str]
 
 def _lazy(tensor: Tensor) -> bool:
     return isinstance(tensor, (nn.UninitializedParameter, nn.UninitializedBuffer))
+
+
+def _same_values(a: Any, b: Tensor) -> bool:
+    return isinstance(a, Tensor) and torch.equal(a.double(), b.double())
 
 
 def _shape(tensor: Tensor) -> str:

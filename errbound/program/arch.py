@@ -12,6 +12,7 @@ from typing import Any
 from torch import nn
 
 from errbound.errors import InputError
+from errbound.program._text import reason
 
 _FORM = "give module:callable or file.py:callable, for example my_model.py:build"
 
@@ -59,9 +60,8 @@ def build(spec: str) -> nn.Module:
     try:
         module = callable_()
     except (Exception, SystemExit) as error:
-        reason = " ".join(str(error).split())[:200]
         raise InputError(
-            f"--arch {spec}: the call with no arguments fails ({type(error).__name__}: {reason}): "
+            f"--arch {spec}: the call with no arguments fails ({reason(error)}): "
             "name a function that needs none and returns the nn.Module"
         ) from None
     if not isinstance(module, nn.Module):
@@ -84,9 +84,8 @@ def _module(source: str, spec: str) -> ModuleType:
     except InputError:
         raise
     except (Exception, SystemExit) as error:
-        reason = " ".join(str(error).split())[:200]
         raise InputError(
-            f"--arch {spec}: importing {source} fails ({type(error).__name__}: {reason}): {_FORM}"
+            f"--arch {spec}: importing {source} fails ({reason(error)}): {_FORM}"
         ) from None
 
 

@@ -253,7 +253,8 @@ class _Freezer:
     def _misaligned(self, node: fx.Node, rank: int) -> bool:
         """Whether broadcasting would align an operand's batch with another dimension."""
         values = [n.meta.get("val") for n in node.all_input_nodes if n.name not in self.fixed]
-        return len(values) > 1 and any(isinstance(v, Tensor) and v.dim() != rank for v in values)
+        ranks = [v.dim() for v in values if isinstance(v, Tensor)]
+        return len(ranks) > 1 and any(r != rank for r in ranks)
 
     def _share(self, node: fx.Node, shares: bool) -> None:
         """Note that the result of a view shares storage with its operand."""

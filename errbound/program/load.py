@@ -31,9 +31,9 @@ from errbound.program._pickles import (
     first_class,
     load_plain,
     load_trusted,
-    one_line,
 )
-from errbound.program._recognise import Kind, python_command, quoted, recognise, recognise_zip
+from errbound.program._recognise import Kind, recognise, recognise_zip
+from errbound.program._text import python_command, quoted, reason
 from errbound.program._weights import as_binary32, check_finite, describe, fill, find_weights
 from errbound.program.arch import build
 from errbound.program.arch import load_arch as load_arch
@@ -107,7 +107,7 @@ def _exported(data: bytes, program: str, vetted: bytes, path: str) -> LoadedMode
         exported = load_pt2(io.BytesIO(vetted)).exported_programs[program]
     except Exception as error:  # whatever torch finds inconsistent
         raise InputError(
-            f"{path}: torch {torch.__version__} cannot read the program ({one_line(error, -1)}): "
+            f"{path}: torch {torch.__version__} cannot read the program ({reason(error, -1)}): "
             "export the model again with this version"
         ) from None
     for name, tensor in exported.state_dict.items():
@@ -154,10 +154,11 @@ def _unpacked(data: bytes, kind: Kind, path: str, trust: bool) -> object:
             f"{path}: holds pickled objects ({error}), and unpickling runs code from the file: "
             f"add --trust-pickle if you trust it, or {_resave(kind, path)}"
         ) from None
-    except (Unreadable, safetensors.SafetensorError) as error:
-        raise InputError(
-            f"{path}: the {kind.value} cannot be read ({one_line(error)}): {again}"
-        ) from None
+    except Unreadable as error:
+        raise InputError(f"{path}: the {kind.value} cannot be read ({error}): {again}") from None
+    except safetensors.SafetensorError as error:
+        cause = reason(error)
+        raise InputError(f"{path}: the {kind.value} cannot be read ({cause}): {again}") from None
 
 
 def _resave(kind: Kind, path: str) -> str:
@@ -189,9 +190,8 @@ def _read(path: str | os.PathLike[str], name: str) -> bytes:
     except FileNotFoundError:
         raise InputError(f"{name}: there is no such file: check the path") from None
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
         raise InputError(
-            f"{name}: cannot be read ({reason}): check the path and its permissions"
+            f"{name}: cannot be read ({reason(error)}): check the path and its permissions"
         ) from None
 
 

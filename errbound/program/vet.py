@@ -24,6 +24,7 @@ from errbound.errors import InputError
 from errbound.program._parsers import Parser, Refusal, refuse
 from errbound.program._pickles import NeedsCode, Unreadable, load_plain
 from errbound.program._schema import ITEM_SIZES, PROGRAM, decode, payloads, sample_inputs
+from errbound.program._text import plain
 
 _NAME = r"[\w.-]+"
 _ALLOWED = re.compile(
@@ -55,9 +56,8 @@ def vet_archive(members: Mapping[str, memoryview], path: str) -> tuple[str, byte
     try:
         return _rebuilt(_without_root(members))
     except Refusal as refusal:
-        reason = " ".join(str(refusal).split())
         raise InputError(
-            f"{path}: refused before torch reads it: {reason}: "
+            f"{path}: refused before torch reads it: {plain(refusal)}: "
             "export the model again with torch.export.save"
         ) from None
 

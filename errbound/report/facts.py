@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from importlib import metadata
 from typing import Any
 
 import torch
@@ -38,6 +39,11 @@ def difference(old: Record, new: Record) -> str:
         if before != now:
             return f"{name} {_shown(before)}, now {_shown(now)}"
     return ""
+
+
+def versions() -> dict[str, str]:
+    """Of errbound and of what computes."""
+    return {name: metadata.version(name) for name in ("errbound", "torch", "numpy")}
 
 
 def machine() -> dict[str, Any]:

@@ -165,9 +165,7 @@ def nodes(records: Records) -> list[NodeRow]:
     for node in records.header["nodes"]:
         model, name, operator, where, dtype = node.values()
         found = total.get(f"{model}:{name}", NodeSummary())
-        rows.append(
-            NodeRow(model, name, operator, where, found.cells, *_measures(found, dtype))
-        )
+        rows.append(NodeRow(model, name, operator, where, found.cells, *_measures(found, dtype)))
     return rows
 
 

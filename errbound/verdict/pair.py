@@ -91,9 +91,7 @@ def _one_dtype(tensors: Iterable[Tensor], start: torch.dtype | None = None) -> t
     return dtype
 
 
-def _storage_notes(
-    stored: torch.dtype, m32: Program, m16: Program, fmt: Format
-) -> Iterable[str]:
+def _storage_notes(stored: torch.dtype, m32: Program, m16: Program, fmt: Format) -> Iterable[str]:
     if stored is torch.float64:
         yield "the weights are stored in float64 and were rounded to float32 for M32"
     elif stored is not torch.float32:

@@ -96,9 +96,7 @@ class Watch:
         escapes: the first escape of each node and chunk; empty unless something is wrong.
     """
 
-    def __init__(
-        self, model: str, stored: Tensor, seen: dict[str, Any], counted: Tensor
-    ) -> None:
+    def __init__(self, model: str, stored: Tensor, seen: dict[str, Any], counted: Tensor) -> None:
         self.model = model
         self.seen = seen
         self.counted = counted

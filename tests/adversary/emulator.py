@@ -101,7 +101,6 @@ class Adversary:
         """Execute on ``x``, a row per execution; ``visit(node, value, args)`` sees every node."""
         rows = x.shape[0]
         self._deal = self.rng.permutation(rows)
-        varies = {self.program.input}
 
         def step(node, args, kwargs):
             if node.op.terms is None:
@@ -111,7 +110,6 @@ class Adversary:
             visit(node, value, args)
             return value
 
-        del varies
         with torch.inference_mode():
             return self.program.evaluate(x, self.program.constants, step)
 
@@ -127,8 +125,6 @@ class Adversary:
             plans.append((part, plan))
             where = torch.from_numpy(part)
             mine = [args[0][where], *args[1:]]
-            if node.op.name == "batch_norm":
-                mine[0] = mine[0].contiguous()
             value = execute_sum(node.op, mine, kwargs, fmt, plan, self.rng)
             if result is None:
                 result = value.new_empty((rows, *value.shape[1:]))

@@ -83,7 +83,7 @@ def accumulate(left, right, bias, plan, rng):
     shape = np.broadcast_shapes(np.shape(left), np.shape(right))
     x = flush(*[np.broadcast_to(left, shape)] * 2, plan.flush, rng)
     w = flush(*[np.broadcast_to(right, shape)] * 2, plan.flush, rng)
-    exact = (x * w).reshape(-1, shape[-1])
+    exact = (x * w).reshape(int(np.prod(shape[:-1])), shape[-1])
     offset = None
     if bias is not None:
         offset = np.broadcast_to(bias, shape[:-1]).reshape(-1, 1)

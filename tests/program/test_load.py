@@ -16,12 +16,12 @@ from torch import nn
 from errbound.errors import InputError
 from errbound.program.load import LoadedModel, load_arch, load_model
 
+from ..shared import shared
 from . import hostile
 from .loading import refusal, run_command, stored
 
 ROOT = Path(__file__).parents[2]
 ARCHITECTURES = ROOT / "tests" / "architectures.py"
-SHARED = Path(os.environ.get("ERRBOUND_SHARED", ROOT.parent / "shared"))
 
 NET = """
 import torch
@@ -34,6 +34,10 @@ def double():
     return build().double()
 def needs_argument(width):
     return nn.Linear(width, width)
+def shared():
+    net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    net[1].weight = net[0].weight
+    return net
 def number():
     return 3
 constant = 3
@@ -190,10 +194,7 @@ REAL = {
 
 
 def real(name: str) -> Path:
-    path = SHARED / "models" / name
-    if not path.is_file():
-        pytest.skip(f"{path} is absent: set ERRBOUND_SHARED to the folder of shared files")
-    return path
+    return shared("models", name)
 
 
 @pytest.mark.parametrize("name", REAL)
@@ -210,16 +211,18 @@ def test_published_weights(name: str) -> None:
 @pytest.mark.parametrize("name", ["mnist-net_256x2.onnx", "ibp_3_3_8.onnx"])
 def test_published_onnx(name: str, tmp_path: Path) -> None:
     path = stored(tmp_path, real(name).read_bytes())
-    assert "ONNX is not read yet: convert it with python -c" in refusal(path)
+    assert "ONNX is not read yet: convert it with pip install onnx2torch && python -c" in refusal(
+        path
+    )
 
 
 # ------------------------------------------------------------------------------ what is answered
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit")
 def test_torchscript_answer_works(tmp_path: Path, arch: str, net: Net) -> None:
     buffer = io.BytesIO()
-    with pytest.warns(DeprecationWarning, match="torch.jit"):
-        torch.jit.save(torch.jit.trace(net.eval(), torch.zeros(2, 3)), buffer)
+    torch.jit.save(torch.jit.trace(net.eval(), torch.zeros(2, 3)), buffer)
     message = refusal(stored(tmp_path, buffer.getvalue(), "s.pt"))
     assert "TorchScript" in message
     run_command(message)
@@ -308,6 +311,21 @@ def test_weights_that_do_not_fit(tmp_path: Path, arch: str, net: Net) -> None:
     assert "the file lacks 2.weight, 2.bias" in message
     assert "the model lacks extra name" in message
     assert "shapes differ: 0.weight 2×3 in the file but 2×4 in the model" in message
+
+
+def test_weights_that_the_module_does_not_keep(tmp_path: Path, arch: str, net: Net) -> None:
+    weights = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)).state_dict()
+    message = refusal(stored(tmp_path, weights), arch=arch.replace("build", "shared"))
+    assert "alters 0.weight (shared weights, or another dtype)" in message
+    weights = net.state_dict()
+    weights["0.bias"] = torch.tensor([2**24 + 1, 0])
+    assert "alters 0.bias" in refusal(stored(tmp_path, weights), arch=arch)
+
+
+def test_messages_do_not_carry_terminal_codes(tmp_path: Path, arch: str) -> None:
+    message = refusal(stored(tmp_path, {"\x1b[2Jw": torch.ones(1)}), arch=arch)
+    assert "?[2Jw" in message
+    assert message.isprintable()
 
 
 ARCHES = {

@@ -1,0 +1,113 @@
+"""Every record keeps its contract: all formats, sizes 1, 7, 64, 65, the layouts of its cases."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from errbound.number import FORMATS, Format, Interval
+from errbound.ops import OPS, Op
+
+from . import contract
+
+formats = pytest.mark.parametrize("fmt", FORMATS, ids=lambda f: f.name)
+sizes = pytest.mark.parametrize("size", contract.SIZES)
+records = pytest.mark.parametrize("op", contract.WITH_CASES, ids=lambda op: op.name)
+
+
+@records
+@formats
+@sizes
+def test_a_point_encloses_what_the_kernel_returns(op: Op, fmt: Format, size: int) -> None:
+    g = torch.Generator().manual_seed(1)
+    for plain in contract.all_calls(op, fmt, size):
+        for variant in contract.VARIANTS:
+            call = contract.varied(plain, variant, g)
+            step = call.step()
+            found = call.enclose(tuple(map(Interval.point, call.leaves)), step)
+            contract.check_ends(call, found, step)
+            alive = contract.check_inside(call, found, step, call.leaves)
+            assert variant != "plain" or alive == step.samples
+
+
+@records
+@formats
+@sizes
+def test_a_box_encloses_what_the_kernel_returns_inside(op: Op, fmt: Format, size: int) -> None:
+    g = torch.Generator().manual_seed(2)
+    checked = 0
+    for plain in contract.all_calls(op, fmt, size):
+        for variant in contract.VARIANTS:
+            call = contract.varied(plain, variant, g)
+            for widest in (1, 40, 2 ** (fmt.precision - 1), 2 ** (fmt.precision + 1)):
+                boxes = contract.boxes_around(call, g, widest)
+                step = call.step()
+                found = call.enclose(boxes, step)
+                contract.check_ends(call, found, step)
+                points = list(contract.corners(boxes))
+                points += [
+                    tuple(contract.between(b, g, fmt) for b in boxes) for _ in range(3)
+                ]
+                for at in points:
+                    checked += contract.check_inside(call, found, step, at)
+    assert checked > 50
+
+
+@records
+@formats
+@sizes
+def test_a_smaller_box_gives_a_smaller_interval(op: Op, fmt: Format, size: int) -> None:
+    g = torch.Generator().manual_seed(3)
+    for plain in contract.all_calls(op, fmt, size):
+        for variant in ("plain", "zeros", "tiny"):
+            call = contract.varied(plain, variant, g)
+            outer = contract.boxes_around(call, g, 100)
+            inner = []
+            for box in outer:
+                a, b = (contract.between(box, g, fmt) for _ in range(2))
+                inner.append(Interval(torch.minimum(a, b), torch.maximum(a, b)))
+            big, small = call.step(), call.step()
+            wide = call.enclose(outer, big)
+            narrow = call.enclose(tuple(inner), small)
+            contract.check_isotone(narrow, wide, ~big.overflow)
+            assert not bool((small.overflow & ~big.overflow).any())
+
+
+@pytest.mark.parametrize("op", [op for op in contract.WITH_CASES if op.moves], ids=lambda o: o.name)
+@formats
+def test_moving_records_move_the_ends_exactly(op: Op, fmt: Format) -> None:
+    """The ends are what the same call makes of the ends: numbers are moved, none is made."""
+    g = torch.Generator().manual_seed(4)
+    for call in contract.all_calls(op, fmt, 7):
+        boxes = contract.boxes_around(call, g, 5)
+        found = call.enclose(boxes, call.step())
+        swap = op.name == "neg"
+        for end, other in (("lo", "hi"), ("hi", "lo")):
+            moved = call.run(
+                tuple(
+                    contract.laid_out(getattr(b, other if swap else end).to(fmt.dtype), x)
+                    for b, x in zip(boxes, call.leaves, strict=True)
+                )
+            )
+            for box, value in zip(found, moved, strict=True):
+                assert torch.equal(getattr(box, end), value.double())
+
+
+@pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
+def test_records_are_complete(op: Op) -> None:
+    for text in (op.name, op.meaning, op.rounds, op.lemma, op.domain):
+        assert text.strip() == text != ""
+        assert "\n" not in text
+    kind, _, reason = op.lemma.partition(": ")
+    assert kind in ("proved", "paper", "assumed", "measured")
+    assert reason
+    assert op.targets
+    assert len(set(op.targets)) == len(op.targets)
+    assert (op in contract.WITH_CASES) != op.rounds.startswith("never: ")
+
+
+def test_names_and_targets_are_unique() -> None:
+    names = [op.name for op in OPS]
+    targets = [t for op in OPS for t in op.targets]
+    assert len(set(names)) == len(names)
+    assert len(set(targets)) == len(targets)
