@@ -30,7 +30,7 @@ __all__ = ["__version__", *_PLACES]
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used."""
     if name == "__version__":
-        return import_module("importlib.metadata").version("errbound")
+        return import_module("errbound.version").installed()
     if name not in _PLACES:
         raise AttributeError(f"module 'errbound' has no attribute {name!r}")
     return getattr(import_module(_PLACES[name]), name)

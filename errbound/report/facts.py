@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import platform
-from importlib import metadata
 from typing import Any
 
+import numpy as np
 import torch
 
 from errbound.report.journal import Record
+from errbound.version import installed
 
 IDENTITY = {
     "model file": ("model", "sha256"),
@@ -43,7 +44,12 @@ def difference(old: Record, new: Record) -> str:
 
 def versions() -> dict[str, str]:
     """Of errbound and of what computes."""
-    return {name: metadata.version(name) for name in ("errbound", "torch", "numpy")}
+    return {
+        "errbound": installed(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
 
 
 def machine() -> dict[str, Any]:

@@ -88,7 +88,7 @@ class Journal:
     def __enter__(self) -> Journal:
         """Open for appending: drop a torn end, refuse a second writer."""
         with disk(self.path):
-            self._file = open(self.path, "r+b")  # noqa: SIM115
+            self._file = open(self.path, "r+b")
             _lock(self._file, self.path)
             end = 0
             for line in self._file:

