@@ -50,7 +50,7 @@ def certify(
             :class:`errbound.data.Dataset`.
         format: "float16" or "bfloat16".
         arithmetic: an execution model, as ``errbound arithmetics`` lists them.
-        labels: (N,) class indices, for accuracies.
+        labels: (N,) class indices, for accuracies; a data set brings its own.
         output: which output to certify if the model returns several ("0", "logits").
         batch_size: of the observed runs; kernels may depend on it.
         preprocess: applied in binary32, outside the program that is analysed.
@@ -69,7 +69,7 @@ def certify(
         fmt, machine = format_named(format), arithmetic_named(arithmetic)
     except KeyError as error:
         raise InputError(str(error.args[0])) from None
-    data = inputs if isinstance(inputs, Dataset) else _dataset(inputs, labels)
+    data = _dataset(inputs, labels)
     kind = "module" if isinstance(model, nn.Module) else "exported"
     chosen = Inputs(data, preprocess or Preprocess(), offset, limit)
     session = Session(Source(model, kind), chosen, fmt, machine, output, batch_size)
@@ -80,8 +80,8 @@ def certify(
 def export(module: nn.Module, example: Tensor, path: str | os.PathLike[str]) -> None:
     """Write a module as a torch.export archive that ``errbound certify`` takes.
 
-    The batch size is left free where the model's code allows it. Source lines, which quote file
-    names of this machine, are left out; module paths stay.
+    The batch size is left free where the model's code allows it. Neither the example's values nor
+    source lines, which quote file names of this machine, are kept; module paths are.
 
     Args:
         module: in evaluation mode; only read.
@@ -91,7 +91,7 @@ def export(module: nn.Module, example: Tensor, path: str | os.PathLike[str]) -> 
     Raises:
         InputError: torch.export cannot trace the module, or the disk refuses.
     """
-    exported = trace(module, example)
+    exported = trace(module, example.new_zeros((2, *example.shape[1:])))
     for node in exported.graph.nodes:
         node.meta.pop("stack_trace", None)
     buffer = io.BytesIO()
@@ -99,7 +99,11 @@ def export(module: nn.Module, example: Tensor, path: str | os.PathLike[str]) -> 
     write_whole(Path(path), [buffer.getvalue()])
 
 
-def _dataset(inputs: Tensor | npt.NDArray[Any], labels: Any) -> Dataset:
+def _dataset(inputs: Tensor | npt.NDArray[Any] | Dataset, labels: Any) -> Dataset:
+    if isinstance(inputs, Dataset):
+        if labels is not None:
+            raise InputError("a data set brings its own labels: leave labels out")
+        return inputs
     if isinstance(inputs, Tensor):
         inputs = inputs.detach().cpu()
         inputs = (inputs.float() if inputs.dtype is torch.bfloat16 else inputs).numpy()

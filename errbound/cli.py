@@ -6,6 +6,7 @@ outside its enclosure; 4 an internal error; 130 interrupted.
 
 from __future__ import annotations
 
+import io
 import os
 import shlex
 import signal
@@ -35,19 +36,14 @@ class Interrupted(ErrboundError):
     status = INTERRUPTED
 
 
-class Numbers(click.ParamType):
-    """One number or several, separated by commas."""
-
-    name = "numbers"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[float, ...]:
-        """Parse "0.1307" or "0.485,0.456,0.406"."""
-        if isinstance(value, tuple):
-            return value
-        try:
-            return tuple(float(v) for v in str(value).split(","))
-        except ValueError:
-            self.fail(f"{value!r} is not a number or a list such as 0.485,0.456,0.406", param, ctx)
+def _numbers(ctx: click.Context, param: click.Parameter, value: str) -> tuple[float, ...]:
+    """Parse "0.1307" or "0.485,0.456,0.406"."""
+    try:
+        return tuple(float(v) for v in value.split(","))
+    except ValueError:
+        raise click.BadParameter(
+            f"{value!r} is no number and no list such as 0.485,0.456,0.406"
+        ) from None
 
 
 def _model_options(command: _Command) -> _Command:
@@ -109,8 +105,8 @@ def cli() -> None:
 @click.option("--format", "fmt", default="float16", show_default=True, help="Or bfloat16.")
 @click.option("--arithmetic", default="torch-cpu", show_default=True, help="How M16 is executed.")
 @_model_options
-@click.option("--mean", type=Numbers(), default="0", help="Subtracted from inputs, in float32.")
-@click.option("--std", type=Numbers(), default="1", help="Divides inputs afterwards, in float32.")
+@click.option("--mean", callback=_numbers, default="0", help="Subtracted from inputs.")
+@click.option("--std", callback=_numbers, default="1", help="Divides inputs afterwards.")
 @click.option("--limit", type=int, metavar="N", help="Certify N samples only.")
 @click.option("--offset", type=int, default=0, metavar="N", help="Start at sample N.")
 @click.option("--batch-size", type=int, default=256, show_default=True, metavar="N")
@@ -202,8 +198,7 @@ def certify(
         say(table(run))
     share = run.certified_fraction
     if fail_under is not None and share is not None and share < fail_under:
-        complain(f"certified_fraction {share:.6g} is below --fail-under {fail_under:.6g}")
-        return 1
+        return complain(f"certified_fraction {share!r} is below --fail-under {fail_under!r}", 1)
     return 0
 
 
@@ -291,33 +286,38 @@ def arithmetics() -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status. Errors are one line on standard error."""
     args = list(sys.argv[1:] if arguments is None else arguments)
-    signal.signal(signal.SIGTERM, _interrupt)
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
-        return int(cli.main(args, prog_name="errbound", standalone_mode=False) or 0)
+        return int(cli.main(args, prog_name="errbound", standalone_mode=False, obj=args) or 0)
     except click.Abort:
-        return complain("interrupted") or INTERRUPTED
+        return complain("interrupted", INTERRUPTED)
     except click.ClickException as error:
-        return complain(f"error: {error.format_message()}") or InputError.status
+        return complain(f"error: {error.format_message()}", InputError.status)
     except Interrupted as error:
-        return complain(str(error)) or error.status
+        return complain(str(error), error.status)
     except ErrboundError as error:
-        return complain(f"error: {error}") or error.status
+        return complain(f"error: {error}", error.status)
     except Exception as error:
-        return complain(_internal(error)) or ErrboundError.status
+        return complain(_internal(error), ErrboundError.status)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def say(text: str) -> None:
     """Print to standard output; quietly stop printing when nobody reads it."""
     try:
         click.echo(text)
-        sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def complain(text: str) -> None:
-    """Print one line to standard error."""
-    click.echo(" ".join(text.split()), err=True)
+def complain(text: str, status: int) -> int:
+    """Print one line to standard error; return the exit status."""
+    click.echo(" ".join(text.splitlines()), err=True)
+    return status
 
 
 def _interrupt(number: int, frame: object) -> None:
@@ -336,7 +336,9 @@ def _internal(error: Exception) -> str:
 
 
 def _resume_command() -> str:
-    kept = [a for a in sys.argv[1:] if a not in ("--overwrite", "--resume")]
+    """The command that was given, with ``--resume`` for ``--overwrite``."""
+    given: list[str] = click.get_current_context().find_root().obj
+    kept = [a for a in given if a not in ("--overwrite", "--resume")]
     return shlex.join(["errbound", *kept, "--resume"])
 
 

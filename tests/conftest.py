@@ -1,4 +1,4 @@
-"""What every test shares: one thread, and this directory on the import path."""
+"""What every test shares: torch runs on one thread."""
 
 import torch
 

@@ -42,6 +42,8 @@ class Encloser:
         require_subnormals()
         if problem := arithmetic.broken():
             raise InputError(f"{arithmetic.name} does not describe this process: {problem}")
+        if program.input_dtype not in BY_DTYPE:
+            raise InputError(f"a program in {program.input_dtype} has no enclosure: cast it")
         self.program = program
         self.arithmetic = arithmetic
         self._constants = {k: Constant(v) for k, v in program.constants.items()}

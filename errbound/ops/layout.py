@@ -138,7 +138,8 @@ def _exact_pad(
     widths = [(0, 0)] * (x.ndim - len(pairs)) + pairs[::-1]
     names = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
     if mode == "constant":
-        return np.pad(x, widths, "constant", constant_values=x.flat[0] * 0 + (value or 0))
+        above, below = float(value or 0).as_integer_ratio()
+        return np.pad(x, widths, "constant", constant_values=(x.flat[0] * 0 + above) / below)
     found: Array = np.pad(x, widths, names[mode])  # type: ignore[call-overload]
     return found
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from errbound.number import Interval
 from errbound.ops._op import Array, Case, Constant, Op, Step
+from errbound.ops._shapes import hull
 
 Corners = Callable[[Interval, Interval], tuple[Tensor, Tensor]]
 
@@ -20,14 +21,19 @@ def _operand(step: Step, value: Any, *, stored: bool) -> Interval:
 
     A Python scalar, or a tensor of no dimensions in another dtype, is converted to the storage
     format (``stored``: add, subtract) or to the intermediate format (multiply, divide); a tensor
-    of integers is converted to the storage format.
+    of integers is converted to the storage format, or used as a scalar if it has one entry.
     """
     if isinstance(value, Interval):
         return value
     if isinstance(value, Constant):
+        if value.value.dim() and not value.value.is_floating_point():
+            rounded, scalar = (
+                Interval.point(value.value.to(f.dtype))
+                for f in (step.storage, step.arithmetic.intermediate)
+            )
+            return hull(rounded, scalar) if value.value.numel() == 1 else rounded
         if value.value.dim():
-            exact = value.value.is_floating_point()
-            return Interval.point(value.exact if exact else value.value.to(step.storage.dtype))
+            return Interval.point(value.exact)
         if value.value.dtype is step.storage.dtype:
             return Interval.point(value.exact)
         value = float(value.value)

@@ -76,8 +76,8 @@ def _is_device(name: str) -> bool:
 
 def _printable(value: object, where: str) -> object:
     """A source line or a stack trace, without control characters."""
-    words = str(typed(str)(value, where))
-    return "".join(letter if letter.isprintable() or letter == "\n" else " " for letter in words)
+    lines = str(typed(str)(value, where))
+    return "".join(letter if letter.isprintable() or letter == "\n" else " " for letter in lines)
 
 
 _FLAG = typed(bool)

@@ -108,6 +108,8 @@ class _Freezer:
         value = placeholder.meta["val"]
         batch = value.shape[0] if isinstance(value.shape[0], int) else None
         self.batch = str(value.shape[0])
+        # A binary64 program is frozen so that it can be cast; a mixture has no enclosure.
+        self.dtypes = {*BY_DTYPE, *({torch.float64} & {value.dtype})}
         nodes = [
             self._node(n)
             for n in self.graph.nodes
@@ -236,7 +238,7 @@ class _Freezer:
             return None
         if self._is_fixed(node):
             self.fixed.add(node.name)
-        elif first.dtype not in BY_DTYPE:
+        elif first.dtype not in self.dtypes:
             raise InputError(f"{place}: values of {first.dtype} have no enclosure")
         elif not first.dim() or str(first.shape[0]) != self.batch:
             raise InputError(f"{place}: dimension 0 is no longer the batch")

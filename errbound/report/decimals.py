@@ -12,18 +12,15 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 DIGITS = 6
 """Significant digits of every printed bound."""
 
-_UP = Context(prec=DIGITS, rounding=ROUND_CEILING)
-_DOWN = Context(prec=DIGITS, rounding=ROUND_FLOOR)
+
+def upper(x: float, digits: int = DIGITS) -> str:
+    """The smallest decimal of that many digits that is >= ``x``; "inf"; "" for NaN."""
+    return _written(x, Context(prec=digits, rounding=ROUND_CEILING))
 
 
-def upper(x: float) -> str:
-    """The smallest decimal of six significant digits that is >= ``x``; "inf", "" for NaN."""
-    return _written(x, _UP)
-
-
-def lower(x: float) -> str:
-    """The largest decimal of six significant digits that is <= ``x``; "-inf", "" for NaN."""
-    return _written(x, _DOWN)
+def lower(x: float, digits: int = DIGITS) -> str:
+    """The largest decimal of that many digits that is <= ``x``; "-inf"; "" for NaN."""
+    return _written(x, Context(prec=digits, rounding=ROUND_FLOOR))
 
 
 def observed(x: float) -> str:

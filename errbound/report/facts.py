@@ -12,23 +12,23 @@ from errbound.report.journal import Record
 from errbound.version import installed
 
 IDENTITY = {
-    "model file": ("model", "sha256"),
-    "program of M32": ("model", "program_m32"),
-    "program of M16": ("model", "program_m16"),
+    "format": ("format",),
+    "arithmetic": ("arithmetic",),
     "output": ("model", "output"),
-    "data": ("data", "sha256"),
     "offset": ("data", "offset"),
     "number of samples": ("data", "samples"),
     "mean": ("data", "mean"),
     "std": ("data", "std"),
-    "format": ("format",),
-    "arithmetic": ("arithmetic",),
     "batch size": ("batch_size",),
     "errbound version": ("versions", "errbound"),
     "torch version": ("versions", "torch"),
     "number of threads": ("machine", "threads"),
     "CPU": ("machine", "cpu"),
     "instruction set": ("machine", "instruction_set"),
+    "data": ("data", "sha256"),
+    "model file": ("model", "sha256"),
+    "program of M32": ("model", "program_m32"),
+    "program of M16": ("model", "program_m16"),
 }
 """What two runs must share to be one, with the place in the facts; the message names it."""
 

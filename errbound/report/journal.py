@@ -89,7 +89,7 @@ class Journal:
         """Open for appending: drop a torn end, refuse a second writer."""
         with disk(self.path):
             self._file = open(self.path, "r+b")
-            _lock(self._file, self.path)
+            lock(self._file, self.path)
             end = 0
             for line in self._file:
                 if _parsed(line) is None:
@@ -136,8 +136,12 @@ def _digest(text: bytes) -> bytes:
     return hashlib.blake2b(text, digest_size=8).hexdigest().encode()
 
 
-def _lock(file: Any, path: Path) -> None:
-    """Hold the file alone until it is closed, where the system has advisory locks."""
+def lock(file: Any, path: Path) -> None:
+    """Hold the journal alone until it is closed, where the system has advisory locks.
+
+    Raises:
+        InputError: another process holds it.
+    """
     try:
         import fcntl
     except ImportError:  # Windows

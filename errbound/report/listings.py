@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from typing import Any
 
 import torch
@@ -55,6 +56,8 @@ def operators_of(model: nn.Module | ExportedProgram, shape: tuple[int, ...] | No
 def formats() -> str:
     """All formats."""
     grid = _grid("format", "IEEE 754", "precision", "emin", "emax", "largest", "smallest")
+    for column in grid.columns[2:]:
+        column.justify = "right"
     for f in FORMATS:
         row = (f.precision, f.emin, f.emax, f"{f.max_finite:.6g}", f"{2 * f.eta:.6g}")
         grid.add_row(f.name, f.alias, *map(str, row))
@@ -64,9 +67,13 @@ def formats() -> str:
 def arithmetics() -> str:
     """All arithmetics with their assumptions."""
     return "\n\n".join(
-        "\n".join([f"{a.name}: {a.summary}", *(f"  - {line}" for line in a.assumptions)])
+        "\n".join([f"{a.name}: {a.summary}", *(_item(line) for line in a.assumptions)])
         for a in ARITHMETICS
     )
+
+
+def _item(text: str) -> str:
+    return textwrap.fill(text, WIDTH, initial_indent="  - ", subsequent_indent="    ")
 
 
 def _grid(*columns: str) -> Table:

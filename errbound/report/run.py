@@ -17,7 +17,7 @@ from typing import Any
 from errbound.errors import InputError
 from errbound.report.facts import difference
 from errbound.report.files import disk, write_whole
-from errbound.report.journal import Journal, Record, Records
+from errbound.report.journal import Journal, Record, Records, lock
 from errbound.report.summary import summary_of
 from errbound.report.tables import NodeRow, Sample, nodes, nodes_csv, samples, samples_csv
 
@@ -40,6 +40,11 @@ class Run:
     _records: Records = field(repr=False)
 
     @property
+    def header(self) -> Record:
+        """Facts, nodes and number of batches, as the journal begins with them."""
+        return self._records.header
+
+    @property
     def verdicts(self) -> dict[str, int]:
         """Number of samples by verdict."""
         return dict(self.summary["verdicts"])
@@ -50,10 +55,14 @@ class Run:
         share: float | None = self.summary["certified_fraction"]
         return share
 
+    def each_sample(self) -> Iterator[Sample]:
+        """The samples in order, read one batch at a time."""
+        return samples(self._records)
+
     @cached_property
     def samples(self) -> list[Sample]:
         """One entry per sample, in order."""
-        return list(samples(self._records))
+        return list(self.each_sample())
 
     @cached_property
     def nodes(self) -> list[NodeRow]:
@@ -118,7 +127,8 @@ def open_directory(folder: Path, header: Record, *, resume: bool, overwrite: boo
             f"{folder}: exists; --resume continues it, --overwrite starts again, --out names "
             "another directory"
         )
-    with disk(folder):
+    with disk(folder), open(place, "rb") as file:
+        lock(file, place)
         for name in (*RESULTS, *ESCAPE):
             (folder / name).unlink(missing_ok=True)
     return Journal.create(place, header)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,7 +20,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from errbound.report.decimals import percent
+from errbound.report.decimals import percent, upper
 from errbound.report.run import Run
 
 WIDTH = 80
@@ -90,16 +92,30 @@ def table(run: Run) -> str:
     console.print()
     console.print(_verdicts(s))
     console.print(_measures(s))
-    notes = [*s["model"]["notes"], *filter(None, [s["data"]["note"]])]
-    for note in notes:
-        console.print(f"note: {note}", soft_wrap=False)
-    if notes:
+    lines = [*_shown(run), *s["model"]["notes"], *filter(None, [s["data"]["note"]])]
+    for line in lines:
+        console.print(f"note: {line}")
+    if lines:
         console.print()
     console.print(closing(s))
     if run.path is not None:
         console.print(f"Written to {run.path}: summary.json, samples.csv, nodes.csv")
     text = console.file.getvalue()  # type: ignore[attr-defined]
     return "\n".join(line.rstrip() for line in text.splitlines())
+
+
+def _shown(run: Run) -> Iterator[str]:
+    """The first disagreements, or the first node that may overflow."""
+    s = run.summary
+    if s["verdicts"]["refuted"]:
+        refuted = (x for x in run.each_sample() if x.verdict == "refuted")
+        for x in islice(refuted, 3):
+            classes = f"{x.prediction_m32} in float32, {x.prediction_m16} in {s['format']}"
+            yield f"sample {x.index} is class {classes}"
+    places = {f"{n['model']}:{n['node']}": n["where"] for n in run.header["nodes"]}
+    for name, count in islice(s["overflow_first_nodes"].items(), 3):
+        where = f" (module {places[name]})" if places.get(name) else ""
+        yield f"the first node that may overflow is {name}{where} in {count:,} samples"
 
 
 def _verdicts(s: dict[str, Any]) -> Table:
@@ -140,9 +156,9 @@ def _measures(s: dict[str, Any]) -> Table:
     if s["delta_ratio_samples"]:
         grid.add_row(
             f"proved / observed delta, median of {s['delta_ratio_samples']:,}",
-            _number(s["delta_ratio_median"]),
+            _ratio(s["delta_ratio_median"]),
         )
-        grid.add_row("the same, float32 as it ran", _number(s["delta16_ratio_median"]))
+        grid.add_row("the same, float32 as it ran", _ratio(s["delta16_ratio_median"]))
     absent = s["overflow"]["proved absent"]
     grid.add_row("overflow proved absent", percent(absent, total))
     grid.add_row("", "")
@@ -150,7 +166,11 @@ def _measures(s: dict[str, Any]) -> Table:
 
 
 def _number(x: float | None) -> str:
-    return "infinite" if x is None else f"{x:.3g}"
+    return "infinite" if x is None else upper(x, 3)
+
+
+def _ratio(x: float | None) -> str:
+    return "infinite" if x is None else f"{x:,.2f}"
 
 
 def closing(s: dict[str, Any]) -> str:
@@ -171,7 +191,7 @@ def closing(s: dict[str, Any]) -> str:
 def _advice(s: dict[str, Any]) -> str:
     counts = s["verdicts"]
     other = "bfloat16" if s["format"] == "float16" else "float16"
-    if counts["overflow"]:
+    if s["overflow"]["observed"] or s["overflow"]["certain"]:
         first = max(s["overflow_first_nodes"], key=s["overflow_first_nodes"].__getitem__)
         return f"overflow may begin at {first} (nodes.csv says where); try --format {other}."
     if counts["domain"]:

@@ -67,7 +67,8 @@ class Batch:
         proved_delta: upper bound of |z32 - z16| over every execution of both (inf without one).
         proved_delta16: the same with M32 taken as the one run made.
         overflow: of either model.
-        overflow_node: "M16:node" or "M32:node", the first that may overflow; "" if none.
+        overflow_node: "M16:node" or "M32:node", the first that may overflow, "M16:input" where
+            the rounded input does; "" if none.
         nodes: summaries by (model, node name), of the nodes that round.
         escapes: observed values outside their enclosures; empty unless something is wrong.
     """
@@ -254,6 +255,6 @@ def _overflow_nodes(sides: dict[str, _Side], sane: Tensor) -> list[str]:
         program, first = sides[model].program, sides[model].first[: sane.shape[0]]
         for sample in ((first >= 0) & sane).nonzero()[:, 0].tolist():
             index = int(first[sample])
-            name = program.nodes[index - 1].name if index else program.input
+            name = program.nodes[index - 1].name if index else "input"
             named[sample] = f"{model}:{name}"
     return named

@@ -57,7 +57,7 @@ def pair_of(
         raise InputError("float32 is the reference: choose a 16-bit format")
     if isinstance(model, nn.Module):
         stored = _one_dtype([*model.parameters(), *model.buffers()])
-        wide = copy.deepcopy(model) if stored is torch.float32 else copy.deepcopy(model).float()
+        wide = _copied(model).float()
         example = torch.zeros(2, *shape)
         m32, m16 = (program_of(wide, example, f.dtype) for f in (BINARY32, fmt))
     else:
@@ -75,6 +75,14 @@ def pair_of(
     if output is not None:
         m32, m16 = m32.select(output), m16.select(output)
     return Pair(m32, m16, fmt, tuple(notes))
+
+
+def _copied(model: nn.Module) -> nn.Module:
+    try:
+        return copy.deepcopy(model)
+    except Exception as error:  # whatever the model's own attributes raise
+        reason = " ".join(str(error).split())
+        raise InputError(f"the model cannot be copied ({type(error).__name__}: {reason})") from None
 
 
 def _one_dtype(tensors: Iterable[Tensor], start: torch.dtype | None = None) -> torch.dtype:

@@ -99,7 +99,8 @@ def test_the_emulated_fma_is_one_rounding_to_nearest_even(claim: Claim) -> None:
     a, b = (raw(wide(SINGLE, 2000)).astype(F64) for _ in range(2))
     c = raw(wide(SINGLE, 2000)) * np.exp2(np.arange(-1000, 1000) // 20).astype(F32)
     c[::3] = -(a * b)[::3].astype(F32)  # cancellation
-    a[1::3], b[1::3], c[1::3] = 1, 1 + (np.arange(667) % 8) * 2.0**-23, 2.0**-24  # ties
+    a[1::3] = b[1::3] = 1 + np.arange(1, 1334, 2) * 2.0**-12  # squares are ties of binary32:
+    c[1::3] = (np.arange(667) % 3 - 1) * 2.0**-60  # moved by less than binary64 shows
     for x, y, z, got in zip(a, b, c, fma(a * b, c), strict=True):
         exact = Fraction(x) * Fraction(y) + Fraction(float(z))
         around = got, np.nextafter(got, F32(-np.inf)), np.nextafter(got, F32(np.inf))
@@ -277,7 +278,8 @@ def test_batch_norm_is_two_terms(claim: Claim, affine: bool, dtype: Type) -> Non
     for shape, form, eps in product(shapes, FORMS, (1e-5, 1e-3)):
         x = wide(dtype, *shape)
         x = x.contiguous(memory_format=form) if x.dim() == 4 else x
-        w, b, mean = (wide(dtype, shape[1]) for _ in range(3))
+        w, b, mean = wide(dtype, shape[1]), wide(dtype, shape[1]) / 64, wide(dtype, shape[1])
+        x[0] = mean.reshape(-1, *[1] * (x.dim() - 2))  # cancels: shows the error of beta
         var = (torch.rand(shape[1]) * 4 + 1e-3).to(dtype)
         got = functional.batch_norm(x, mean, var, *((w, b) if affine else (None, None)), eps=eps)
         per = (1, -1, 1, 1)[: len(shape)]
@@ -307,7 +309,7 @@ def windows(dtype: Type, count: int, n: int) -> Tensor:
 @DTYPES
 @pytest.mark.parametrize("window", [(1, 2), (1, 3), (3, 3), (3, 5)])
 def test_averages_divide_once(claim: Claim, window: tuple[int, int], dtype: Type) -> None:
-    """mean, avg_pool2d, adaptive to 1x1: s / n. Larger adaptive outputs: or (s / height) / width."""
+    """mean, avg_pool2d, adaptive to 1x1: s / n; adaptive to more: or (s / height) / width."""
     (kh, kw), n = window, window[0] * window[1]
     for channels, form in product(SIZES, FORMS):
         x = windows(dtype, 5 * channels, n) if n > 3 else wide(dtype, 5 * channels, n)
@@ -365,10 +367,8 @@ def every_path(name: str, x: Tensor) -> Iterator[tuple[Tensor, slice]]:
     for size in SIZES:
         part = slice(None, None, 11) if size == 1 else slice(None)
         yield torch.cat([f(p.clone()) for p in x[part].split(size)]), part
-    image = (
-        x[: x.numel() // 24 * 24].reshape(-1, 2, 3, 4).contiguous(memory_format=torch.channels_last)
-    )
-    yield f(image).flatten(), slice(image.numel())
+    image = x[: x.numel() // 24 * 24].reshape(-1, 2, 3, 4)
+    yield f(image.to(memory_format=torch.channels_last)).flatten(), slice(image.numel())
     yield f(torch.stack([x, x], 1)[:, 0]), slice(None)
     yield getattr(x.clone(), f"{name}_")(), slice(None)
 

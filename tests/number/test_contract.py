@@ -68,7 +68,7 @@ def sweep(
 @formats
 def test_all_orders(fmt: Format, kind: str) -> None:
     """torch-cpu's rows; bfloat16 with flushed operands, products and partial sums, or not."""
-    sweep(fmt, TORCH_CPU.sums[fmt.name], kind, (1, 2, 3, 4), range(6))
+    sweep(fmt, TORCH_CPU.sums[fmt.name], kind, (1, 2, 3, 4), range(4))
 
 
 @kinds
@@ -82,7 +82,7 @@ def test_random_orders(fmt: Format, kind: str) -> None:
 @formats
 def test_all_orders_more(fmt: Format, kind: str) -> None:
     acc = TORCH_CPU.sums[fmt.name]
-    sweep(fmt, acc, kind, (1, 2, 3, 4), range(6, 40))
+    sweep(fmt, acc, kind, (1, 2, 3, 4), range(4, 40))
     sweep(fmt, acc, kind, (5, 6), range(6, 9))
     sweep(fmt, acc, kind, (6, 17, 40, 200), range(6, 16), trees=8)
 
@@ -134,7 +134,7 @@ def test_small_formats(row: str, kind: str, flush: bool) -> None:
     storage, accumulator = SMALL[row]
     acc = accumulation(storage, accumulator, flush=flush)
     fan_ins = (1, 2) if flush else (1, 2, 3, 5)  # p2: no bound for four flushed terms
-    sweep(storage, acc, kind, fan_ins, range(5), mode="any-tie")
+    sweep(storage, acc, kind, fan_ins, range(3), mode="any-tie")
 
 
 @pytest.mark.slow
@@ -145,7 +145,7 @@ def test_small_formats_more(row: str, kind: str, flush: bool) -> None:
     storage, accumulator = SMALL[row]
     acc = accumulation(storage, accumulator, flush=flush)
     fan_ins = (1, 2) if flush and row == "p2" else (1, 2, 3, 4)
-    sweep(storage, acc, kind, fan_ins, range(5, 60), mode="any-tie")
+    sweep(storage, acc, kind, fan_ins, range(3, 60), mode="any-tie")
 
 
 def test_where_no_bound_is_known_the_verdict_is_overflow() -> None:

@@ -114,7 +114,8 @@ def calls(op: Op, case: Case) -> Iterator[Call]:
     k = case.inputs
     yield Call(op, case.args[:k], lambda ls: (*ls, *case.args[k:]), case.kwargs)
     tensors = [a for a in case.args if isinstance(a, Tensor)]
-    if op.terms is None and k == 1 and len(tensors) == len(case.args) == 2 and tensors[1].dim():
+    two = op.terms is None and k == 1 and len(tensors) == len(case.args) == 2
+    if two and tensors[1].dim() and tensors[1].dtype == tensors[0].dtype:
         other = case.args[1].expand_as(case.args[0]).contiguous()
         yield Call(op, (other,), lambda ls: (case.args[0], *ls), case.kwargs)
 
@@ -133,7 +134,7 @@ def extra(op: Op, g: torch.Generator, fmt: Format, size: int) -> Iterator[Case]:
         big = torch.tensor([2049, -16777217, 3])[torch.arange(size) % 3]
         yield Case((x, big if fmt.dtype != torch.float16 else big % 4099))
         yield Case((x, torch.tensor(16777217 if fmt.dtype != torch.float16 else 2049)))
-        yield Case((x, torch.arange(size) % 2 == 0))
+        yield Case((x, torch.arange(size) % 2 == 0) if op.name != "sub" else (x, 7))
     if op.name in ("add", "sub", "mul", "div"):
         wide = (torch.rand(size, generator=g) + 0.5) / 3
         yield Case((x, wide[:1].reshape(())))  # a stored scalar in binary32
@@ -147,22 +148,31 @@ def extra(op: Op, g: torch.Generator, fmt: Format, size: int) -> Iterator[Case]:
         yield Case((image, weight, None, [1, 1], "valid"))
 
 
+def divides(op: Op) -> bool:
+    """Whether an interval that contains 0 leaves the domain."""
+    return "contain 0" in op.domain
+
+
 # --- inputs --------------------------------------------------------------------------------------
 
-VARIANTS = ("plain", "tiny", "zeros", "huge")
+VARIANTS = ("plain", "mixed", "huge")
 
 
 def varied(call: Call, variant: str, g: torch.Generator) -> Call:
-    """The call on other activations: subnormals, zeros of both signs, or almost overflowing."""
+    """The call on other activations.
+
+    "mixed": a third of them, a third zeros of both signs, a third around the smallest normal
+    number; "huge": up to three times the largest finite number, cut off there.
+    """
 
     def change(x: Tensor) -> Tensor:
         info = torch.finfo(x.dtype)
-        if variant == "tiny":
+        if variant == "mixed":
             scale = 2.0 ** torch.randint(-9, 3, x.shape, generator=g).double()
-            return (x.double() * info.smallest_normal * scale).to(x.dtype)
-        if variant == "zeros":
-            keep = torch.rand(x.shape, generator=g)
-            return torch.where(keep < 0.5, x * 0, torch.where(keep < 0.6, x.abs() * -0.0, x))
+            tiny = (x.double() * info.smallest_normal * scale).to(x.dtype)
+            pick = torch.randint(0, 6, x.shape, generator=g)
+            zero = torch.where(pick == 0, -0.0, 0.0).to(x.dtype)
+            return torch.where(pick < 2, zero, torch.where(pick < 4, tiny, x))
         if variant == "huge":
             return (x.double() * info.max / 8).clamp(info.min, info.max).to(x.dtype)
         return x
@@ -170,10 +180,12 @@ def varied(call: Call, variant: str, g: torch.Generator) -> Call:
     return replace(call, leaves=tuple(laid_out(change(x), x) for x in call.leaves))
 
 
-def boxes_around(call: Call, g: torch.Generator, widest: int) -> tuple[Interval, ...]:
+def boxes_around(
+    call: Call, g: torch.Generator, widest: int, mirrored: float = 0.03
+) -> tuple[Interval, ...]:
     """Random intervals of format numbers that contain the activations.
 
-    Each end is 0, 1, a few, or up to ``widest`` places away; some intervals are symmetric.
+    Each end is 0, 1, a few, or up to ``widest`` places away; a share ``mirrored`` is symmetric.
     """
     found = []
     for x in call.leaves:
@@ -185,7 +197,7 @@ def boxes_around(call: Call, g: torch.Generator, widest: int) -> tuple[Interval,
                 shifted(x, sign * (torch.rand(x.shape, generator=g) * (most + 1)).long()).double()
             )
         lo, hi = ends
-        mirror = torch.rand(x.shape, generator=g) < (0.05 if widest > 1 else 0.0)
+        mirror = torch.rand(x.shape, generator=g) < mirrored
         size = torch.maximum(lo.abs(), hi.abs())
         found.append(Interval(torch.where(mirror, -size, lo), torch.where(mirror, size, hi)))
     return tuple(found)

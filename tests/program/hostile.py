@@ -37,7 +37,7 @@ class Touch:
 
 
 class Harmless(nn.Module):
-    """Has a parameter, a buffer, a constant, a symbolic size and a guard."""
+    """Has what archives have: weights, a constant, sizes, a guard, a subgraph, a string."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,16 +45,29 @@ class Harmless(nn.Module):
         self.register_buffer("scale", torch.ones(3))
         self.shift = torch.ones(3)
 
-    def forward(self, x: Tensor) -> Tensor:
-        y = self.linear(x) * self.scale + self.shift
+    def forward(self, x: Tensor, mode: str) -> Tensor:
+        with torch.no_grad():
+            y = self.linear(x) * self.scale
+        y = y + self.shift if mode == "plus" else y
         return y[: x.shape[0] // 2 * 2]
+
+
+def run(exported: torch.export.ExportedProgram) -> Tensor:
+    """The output of the program that is in the archive, or of a hostile one."""
+    output: Tensor = exported.module()(torch.ones(4, 4), mode="plus")
+    return output
 
 
 @cache
 def harmless() -> bytes:
     """The archive that all hostile ones start from."""
     batch = {0: 2 * torch.export.Dim("half", min=1, max=64)}
-    exported = torch.export.export(Harmless().eval(), (torch.randn(4, 4),), dynamic_shapes=(batch,))
+    exported = torch.export.export(
+        Harmless().eval(),
+        (torch.randn(4, 4),),
+        {"mode": "plus"},
+        dynamic_shapes={"x": batch, "mode": None},
+    )
     buffer = io.BytesIO()
     torch.export.save(exported, buffer)
     return buffer.getvalue()
@@ -179,12 +192,19 @@ def guard(marker: Path) -> bytes:
     return edited(MODEL, lambda program: program["guards_code"].append(call(marker)))
 
 
+def constant_string(marker: Path) -> bytes:
+    """torch quotes a string among the inputs without escaping it, in a guard."""
+    members = unpacked(harmless())
+    text = json.dumps(f"plus'+str({call(marker)})+'")
+    program = members[MODEL].decode().replace('"as_string": "plus"', f'"as_string": {text}')
+    return packed(members | {MODEL: program.encode()})
+
+
 def placeholder_name(marker: Path) -> bytes:
     """torch.fx writes names into source; a default value runs when the function is defined."""
     members = unpacked(harmless())
-    name = json.dumps(f"x={call(marker)}")
-    program = members[MODEL].decode()
-    program = program.replace('"name": "x"', f'"name": {name}').replace('"x": {', f"{name}: {{")
+    name = json.dumps(f"mode={call(marker)}")
+    program = members[MODEL].decode().replace('"name": "mode"', f'"name": {name}')
     return packed(members | {MODEL: program.encode()})
 
 
@@ -256,7 +276,7 @@ def _load(path: Path) -> object:
 
 
 def _call(path: Path) -> object:
-    return torch.export.load(path).module()(torch.randn(4, 4))
+    return run(torch.export.load(path))
 
 
 def _torch_load(path: Path) -> object:
@@ -290,6 +310,7 @@ ROUTES = (
     Route(symbolic_integer, _load, "sym_int_values"),
     Route(nested_symbol, _load, "tensor_values.x.sizes[0].as_expr.expr_str"),
     Route(guard, _call, "guards_code[1]"),
+    Route(constant_string, _call, "as_string"),
     Route(placeholder_name, _load, "not a plain name"),
     Route(operator, _call, "nodes[0].target"),
     Route(tree_enum, _load, "out_spec"),

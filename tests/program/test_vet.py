@@ -1,6 +1,5 @@
 """Vetting: no code from an archive or a pickle runs, no damage goes unnoticed."""
 
-import copy
 import io
 import json
 import random
@@ -58,29 +57,29 @@ def test_hostile_file_runs_with_torch_and_is_refused_here(
 Place = tuple[str | int, ...]
 
 
-def places(value: object, place: Place = ()) -> Iterator[tuple[Place, bool]]:
-    """Where the keys (``True``) and the single values (``False``) of a JSON value are."""
+def places(value: object, place: Place = ()) -> Iterator[tuple[Place, bool, object]]:
+    """Where the keys (``True``) and the single values (``False``) of a JSON value are; these."""
     if isinstance(value, dict):
         for key, item in value.items():
-            yield (*place, key), True
+            yield (*place, key), True, key
             yield from places(item, (*place, key))
     elif isinstance(value, list):
         for index, item in enumerate(value):
             yield from places(item, (*place, index))
     else:
-        yield place, False
+        yield place, False, value
 
 
-def replaced(value: object, place: Place, is_key: bool, code: str) -> object:
-    """A copy with the code in place of one key or value."""
-    result = inner = copy.deepcopy(value)
+def replaced(written: bytes, place: Place, is_key: bool, code: str) -> bytes:
+    """The JSON text with the code in place of one key or value."""
+    value = inner = json.loads(written)
     for step in place[:-1]:
-        inner = inner[step]  # type: ignore[index]
+        inner = inner[step]
     if is_key:
-        inner[code] = inner.pop(place[-1])  # type: ignore[index, attr-defined]
+        inner[code] = inner.pop(place[-1])
     else:
-        inner[place[-1]] = code  # type: ignore[index]
-    return result
+        inner[place[-1]] = code
+    return json.dumps(value).encode()
 
 
 @pytest.mark.parametrize("member", [hostile.MODEL, hostile.WEIGHTS, hostile.CONSTANTS])
@@ -88,17 +87,22 @@ def test_code_in_place_of_any_key_or_value_never_runs(
     member: str, tmp_path: Path, marker: Path
 ) -> None:
     members = hostile.unpacked(hostile.harmless())
-    original = json.loads(members[member])
     call = hostile.call(marker)
-    for place, is_key in places(original):
-        for code in (call, f"x'+\"{call}\"+'"):
-            changed = json.dumps(replaced(original, place, is_key, code)).encode()
+    seen = set()
+    for place, is_key, text in places(json.loads(members[member])):
+        kind = tuple(step for step in place if not isinstance(step, int))
+        if (kind, is_key) in seen:
+            continue  # one element of each list is enough
+        seen.add((kind, is_key))
+        quoting = (f"x'+\"{call}\"+'",) if isinstance(text, str) else ()
+        for code in (call, *quoting):
+            changed = replaced(members[member], place, is_key, code)
             path = stored(tmp_path, hostile.packed(members | {member: changed}))
             with suppress(InputError):
                 exported = load_model(path).exported
                 assert "metadata" in place
                 assert exported is not None
-                exported.module()(torch.randn(4, 4))
+                hostile.run(exported)
             assert not marker.exists(), place
 
 
