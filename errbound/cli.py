@@ -13,21 +13,20 @@ import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from errbound.errors import ErrboundError, InputError
+from errbound.options import LateVersion, data_options, model_options, numbers
 
 if TYPE_CHECKING:
     from errbound.data import Dataset
     from errbound.program.load import LoadedModel
 
 INTERRUPTED = 130
-
-_Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 class Interrupted(ErrboundError):
@@ -36,64 +35,15 @@ class Interrupted(ErrboundError):
     status = INTERRUPTED
 
 
-def _numbers(ctx: click.Context, param: click.Parameter, value: str) -> tuple[float, ...]:
-    """Parse "0.1307" or "0.485,0.456,0.406"."""
-    try:
-        return tuple(float(v) for v in value.split(","))
-    except ValueError:
-        raise click.BadParameter(
-            f"{value!r} is no number and no list such as 0.485,0.456,0.406"
-        ) from None
-
-
-def _model_options(command: _Command) -> _Command:
-    for option in (
-        click.option("--trust-pickle", is_flag=True, help="Let a pickle run the code it holds."),
-        click.option(
-            "--arch",
-            metavar="MODULE:CALLABLE",
-            help="Builds the module for a file of weights; also file.py:callable.",
-        ),
-    ):
-        command = option(command)
-    return command
-
-
-def _data_options(*, required: bool) -> Callable[[_Command], _Command]:
-    def add(command: _Command) -> _Command:
-        where = click.option("--data-dir", metavar="DIR", help="Where the data set's files are.")
-        which = click.option(
-            "--data", required=required, metavar="DATA", help="mnist, cifar10 or a .npz file."
-        )
-        return which(where(command))
-
-    return add
-
-
-class _LateVersion(click.Option):
-    """``--version`` that reads the version only when asked."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        def show(ctx: click.Context, param: click.Parameter, value: bool) -> None:
-            if value and not ctx.resilient_parsing:
-                import errbound
-
-                say(f"errbound {errbound.__version__}")
-                ctx.exit()
-
-        kwargs.update(is_flag=True, expose_value=False, is_eager=True, callback=show)
-        super().__init__(*args, **kwargs)
-
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--version", cls=_LateVersion, help="Show the version and exit.")
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
+@click.option("--version", cls=LateVersion, help="Show the version and exit.")
 def cli() -> None:
     """Certify, per sample, that a 16-bit network answers as its 32-bit original.
 
     \b
     Examples:
       errbound certify model.pt --data mnist
-      errbound certify weights.pth --arch nets.py:Net --data cifar10 --data-dir ~/data
+      errbound certify weights.pth --arch nets.py:Net --data cifar10
       errbound export weights.pth --arch nets.py:Net --data mnist -o model.pt
       errbound ops --for model.pt
     """
@@ -101,15 +51,38 @@ def cli() -> None:
 
 @cli.command()
 @click.argument("model", metavar="MODEL")
-@_data_options(required=True)
-@click.option("--format", "fmt", default="float16", show_default=True, help="Or bfloat16.")
-@click.option("--arithmetic", default="torch-cpu", show_default=True, help="How M16 is executed.")
-@_model_options
-@click.option("--mean", callback=_numbers, default="0", help="Subtracted from inputs.")
-@click.option("--std", callback=_numbers, default="1", help="Divides inputs afterwards.")
+@data_options(required=True)
+@click.option(
+    "--format",
+    "fmt",
+    default="float16",
+    show_default=True,
+    metavar="NAME",
+    help="See errbound formats.",
+)
+@click.option(
+    "--arithmetic",
+    default="torch-cpu",
+    show_default=True,
+    metavar="NAME",
+    help="See errbound arithmetics.",
+)
+@model_options
+@click.option(
+    "--mean",
+    callback=numbers,
+    default="0",
+    metavar="X,..",
+    help="Subtracted from inputs, per channel.",
+)
+@click.option(
+    "--std", callback=numbers, default="1", metavar="X,..", help="Divides them afterwards."
+)
 @click.option("--limit", type=int, metavar="N", help="Certify N samples only.")
 @click.option("--offset", type=int, default=0, metavar="N", help="Start at sample N.")
-@click.option("--batch-size", type=int, default=256, show_default=True, metavar="N")
+@click.option(
+    "--batch-size", type=int, default=256, show_default=True, metavar="N", help="Of the runs."
+)
 @click.option("--output", metavar="NAME", help="Which output, if the model returns several.")
 @click.option("--out", metavar="DIR", help="Run directory.  [runs/MODEL-DATA-FORMAT]")
 @click.option("--resume", is_flag=True, help="Continue the run in the directory.")
@@ -153,15 +126,19 @@ def certify(
     \b
     Examples:
       errbound certify model.pt --data mnist
-      errbound certify model.pt --data mnist --format bfloat16 --limit 1000 --out runs/bf16
-      errbound certify weights.pth --arch nets.py:Net --data cifar10 --data-dir ~/data \\
+      errbound certify model.pt --data mnist --format bfloat16 --limit 1000
+      errbound certify weights.pth --arch nets.py:Net --data cifar10 \\
           --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225
       errbound certify model.pt --data samples.npz --fail-under 0.99 --json
 
     \b
     Exit status:
-      0 done · 1 --fail-under not met · 2 usage or input error · 3 a value outside its
-      enclosure · 4 internal error · 130 interrupted (continue with --resume)
+      0    done
+      1    --fail-under is not met
+      2    usage or input error
+      3    an observed value lies outside its enclosure
+      4    internal error
+      130  interrupted; continue with --resume
     """
     import torch
 
@@ -204,8 +181,8 @@ def certify(
 
 @cli.command()
 @click.argument("weights", metavar="WEIGHTS")
-@_model_options
-@_data_options(required=True)
+@model_options
+@data_options(required=True)
 @click.option("-o", "--output", "target", required=True, metavar="FILE", help="The archive.")
 @click.option("--overwrite", is_flag=True, help="Replace the archive if it exists.")
 def export(
@@ -217,11 +194,12 @@ def export(
     target: str,
     overwrite: bool,
 ) -> int:
-    """Write WEIGHTS with their architecture as a torch.export archive; data give the shape.
+    """Write WEIGHTS as a torch.export archive; the data give the shape.
 
     \b
     Example:
-      errbound export weights.pth --arch mypkg.models:LeNet --data mnist -o model.pt
+      errbound export weights.pth --arch mypkg.models:LeNet --data mnist \\
+          -o model.pt
     """
     import torch
 
@@ -239,13 +217,15 @@ def export(
 
 
 @cli.command()
-@click.option("--for", "model", metavar="MODEL", help="List the model's operators and what lacks.")
-@_model_options
-@_data_options(required=False)
+@click.option(
+    "--for", "model", metavar="MODEL", help="List this model's operators, or what it lacks."
+)
+@model_options
+@data_options(required=False)
 def ops(
     model: str | None, arch: str | None, trust_pickle: bool, data: str | None, data_dir: str | None
 ) -> int:
-    """List the operators that have a record; with --for, those of a model.
+    """List the operators that have a record, or those of a model.
 
     A module (weights with --arch) needs --data besides, for the shape of an input.
 
@@ -285,7 +265,7 @@ def arithmetics() -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status. Errors are one line on standard error."""
-    args = list(sys.argv[1:] if arguments is None else arguments)
+    args = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     before = signal.signal(signal.SIGTERM, _interrupt)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -63,7 +63,12 @@ def _enclose(
     # otherwise the product errs by u |x alpha| + eta before.
     first, second = x.lo * alpha, x.hi * alpha
     middle = step.arithmetic.intermediate
-    product = torch.maximum(first.abs(), second.abs()).mul_(middle.unit_roundoff)
+    product = torch.maximum(first.abs(), second.abs())
+    if product.numel() and not float(product.max()) < middle.max_finite:
+        # The product by itself may overflow where its sum with beta does not.
+        inside = product.reshape(step.samples, -1) < middle.max_finite
+        step.overflow |= ~inside.all(dim=1)
+    product.mul_(middle.unit_roundoff)
     lo = torch.minimum(first, second).add_(below)
     hi = torch.maximum(first, second).add_(above)
     return step.compute_(*widen(lo, hi, product.add_(middle.eta), roundings=1))

@@ -185,7 +185,8 @@ RSUB = Op(
 
 MUL = Op(
     name="mul",
-    targets=("aten.mul.Tensor", "aten.mul_.Tensor", "aten.mul.Scalar", "aten.mul_.Scalar"),
+    # not aten.mul_.Scalar: it swaps its operands and so rounds the scalar to storage
+    targets=("aten.mul.Tensor", "aten.mul_.Tensor", "aten.mul.Scalar"),
     meaning="y = a b; a Python scalar is used in binary32",
     rounds=_ROUNDS,
     lemma=_LEMMA,

@@ -118,6 +118,19 @@ def _enclose_adaptive(step: Step, x: Interval, size: Sequence[int]) -> Interval:
     return _sums(step, x, index, [[at_once], [torch.from_numpy(tall), torch.from_numpy(wide)]])
 
 
+def _check_divisor(
+    x: Any,
+    kernel: Pair,
+    stride: Pair | None = None,
+    padding: Pair = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> None:
+    if divisor_override is not None and divisor_override < 1:
+        raise ValueError(f"it divides by {divisor_override}; a divisor must be positive")
+
+
 def _average_terms(x: Array, *args: Any, **kwargs: Any) -> Terms:
     index, divisor = _average_windows(x.shape, *args, **kwargs)
     return Terms(gather(x, index), np.ones(1, dtype=int), None, (_whole(divisor),))
@@ -203,6 +216,8 @@ AVG_POOL2D = Op(
     exact=exact_sum(_average_terms),
     terms=_average_terms,
     cases=_average_cases,
+    domain="all finite inputs; a positive divisor",
+    check=_check_divisor,
 )
 
 ADAPTIVE_AVG_POOL2D = Op(

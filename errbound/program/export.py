@@ -273,7 +273,10 @@ class _Freezer:
         written = node.all_input_nodes[0] if node.all_input_nodes else node
         group = self.aliases.get(written.name, {written.name})
         for constant in sorted(group & self.constants.keys()):
-            raise InputError(f"{place}: it writes to the constant {constant} in place")
+            raise InputError(
+                f"{place}: it writes to the constant {constant} in place, as a model in training "
+                "mode does; call model.eval() before exporting it"
+            )
         for other in group - {written.name, node.name}:
             uses = next(n for n in self.graph.nodes if n.name == other).users
             if any(self.position[u.name] > self.position[node.name] for u in uses):

@@ -7,6 +7,8 @@ tensors and modules only through ``s``, so that copies of the network own theirs
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -70,8 +72,9 @@ def linear(d, shape):
 def conv(d, shape):
     c, h, w = shape
     groups = c if d.chance(0.2) else 1
-    kernel = d.pick([k for k in (1, 2, 3, (3, 2), (1, 3)) if max(nn.Conv2d(1, 1, k).kernel_size)
-                     <= min(h, w)])
+    kernel = d.pick(
+        [k for k in (1, 2, 3, (3, 2), (1, 3)) if max(nn.Conv2d(1, 1, k).kernel_size) <= min(h, w)]
+    )
     same = kernel in (1, 3) and d.chance(0.2)
     return nn.Conv2d(
         c,
@@ -247,7 +250,7 @@ def flatten(d, shape):
 def copies(d, shape):
     f, text = d.pick(
         [
-            (lambda s, x: x.clone(), "clone"),
+            (lambda s, x: x.clone().detach(), "clone"),
             (lambda s, x: x.detach() + 0.0, "detach"),
             (lambda s, x: x.to(x.dtype), "to"),
             (lambda s, x: (x.float() * 0.7).to(x.dtype), "float32 product"),
@@ -257,50 +260,62 @@ def copies(d, shape):
 
 
 @block(2, 3)
-def turn(d, shape):
-    if len(shape) == 2:
-        return d.pick(
-            [
-                _do("transpose", lambda s, x: x.transpose(1, 2)),
-                _do("transpose contiguous", lambda s, x: x.transpose(-1, 1).contiguous()),
-                _do("permute", lambda s, x: x.permute(0, 2, 1) + 0.0),
-            ]
-        )
-    return d.pick(
-        [
-            _do("transpose", lambda s, x: x.transpose(2, 3).contiguous()),
-            _do("permute", lambda s, x: x.permute(0, 2, 3, 1).contiguous()),
-        ]
-    )
+def transpose(d, shape):
+    a, b = (1, 2) if len(shape) == 2 else d.pick([(1, 2), (2, 3), (-1, 1)])
+    if d.chance(0.5):
+        return _do("transpose", lambda s, x: x.transpose(a, b))
+    return _do("transpose, contiguous", lambda s, x: x.transpose(a, b).contiguous())
+
+
+@block(2, 3)
+def permute(d, shape):
+    order = d.pick([(0, 2, 3, 1), (0, 3, 1, 2), (0, 3, 2, 1)] if len(shape) == 3 else [(0, 2, 1)])
+    if d.chance(0.5):
+        return _do(f"permute {order}", lambda s, x: x.permute(order))
+    return _do(f"permute {order}, contiguous", lambda s, x: x.permute(*order).contiguous())
 
 
 @block(1, 2, 3)
 def reshape(d, shape):
-    total = 1
-    for n in shape:
-        total *= n
-    half = 2 if total % 2 == 0 else 1
+    half = 2 if math.prod(shape) % 2 == 0 else 1
     return d.pick(
         [
             _do("view(b, -1)", lambda s, x: x.contiguous().view(x.size(0), -1)),
             _do(f"reshape(-1, {half})", lambda s, x: x.reshape(x.size(0), -1, half)),
-            _do("unflatten", lambda s, x: x.flatten(1).unflatten(1, (half, -1))),
-            _do("image", lambda s, x: x.reshape(x.size(0), 1, half, total // half)),
+            _do("image", lambda s, x: x.reshape(x.size(0), 1, half, -1)),
+        ]
+    )
+
+
+@block(1, 2, 3, weight=2)
+def unflatten(d, shape):
+    first = d.pick([k for k in (2, 3, 4) if math.prod(shape) % k == 0] or [1])
+    return _do(f"unflatten {first}", lambda s, x: x.flatten(1).unflatten(1, (first, -1)))
+
+
+@block(1, 2, 3)
+def slices(d, shape):
+    return d.pick(
+        [
+            _do("x[:, ::2]", lambda s, x: x[:, ::2]),
+            _do("x[..., 1:]", lambda s, x: x[..., 1:]),
         ]
     )
 
 
 @block(1, 2, 3)
-def pick_out(d, shape):
-    """Slices whose bounds are numbers or sizes, and single entries."""
-    options = [
-        _do("x[:, ::2]", lambda s, x: x[:, ::2]),
-        _do("sizes", lambda s, x: x[..., : ((x.shape[0] + 65) * 9 - 2) // 2]),
-        _do("size product", lambda s, x: x[:, : x.size(0) * 99]),
-    ]
-    if len(shape) > 1:
-        options += [_do("x[:, 0]", lambda s, x: x[:, 0]), _do("x[..., -1]", lambda s, x: x[..., -1])]
-    return d.pick(options)
+def sizes(d, shape):
+    """Slices whose bounds are computed from the batch size."""
+    if d.chance(0.7):
+        return _do("all", lambda s, x: x[..., : ((x.shape[0] + 65) * 9 - 2) // 2])
+    return _do("product", lambda s, x: x[:, : x.size(0) * 99])
+
+
+@block(2, 3)
+def select(d, shape):
+    if d.chance(0.5):
+        return _do("x[:, 0]", lambda s, x: x[:, 0])
+    return _do("x[..., -1]", lambda s, x: x[..., -1])
 
 
 @block(1, 2, 3, weight=2)
@@ -314,7 +329,10 @@ def parts(d, shape):
             _do("cat(chunk)", lambda s, x: torch.cat(x.chunk(2, 1)[::-1], 1)),
             _do("cat(split)", lambda s, x: torch.cat(torch.split(x, [1, n - 1], 1)[::-1], 1)),
             _do("split sum", lambda s, x: sum(p.mul(0.5) for p in x.split(1, 1))),
-            _do("chunk product", lambda s, x: x.chunk(2, 1)[0][:, : n // 2] * 0.5 + x[:, -(n // 2) :]),
+            _do(
+                "chunk product",
+                lambda s, x: x.chunk(2, 1)[0][:, : n // 2] * 0.5 + x[:, -(n // 2) :],
+            ),
         ]
     )
 
@@ -346,3 +364,9 @@ def pad(d, shape):
     if min(shape[1:]) > 1:
         options.append(nn.ReflectionPad2d(1))
     return d.pick(options)
+
+
+@block(1, 2, 3)
+def constant_pad(d, shape):
+    value = 1.5 if d.unit == 1 else 0.0
+    return _do("constant_pad_nd", lambda s, x: torch.constant_pad_nd(x, [0, 1], value))

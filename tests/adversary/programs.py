@@ -75,12 +75,13 @@ def _fits(shape):
 
 
 def _grow(d, shape, must):
-    """Blocks one after the other; ``must`` comes as soon as the shape allows it."""
+    """Blocks one after the other; each of ``must`` comes as soon as the shape allows it."""
     modules, names, sums = [], [], 0
     target = d.integer(6, 12)
     weighted = {
-        rank: [n for n, (_, ranks, weight, _) in BLOCKS.items() if rank in ranks for _ in
-               range(weight)]
+        rank: [
+            n for n, (_, ranks, weight, _) in BLOCKS.items() if rank in ranks for _ in range(weight)
+        ]
         for rank in (1, 2, 3)
     }
     for attempt in range(200):
@@ -88,8 +89,9 @@ def _grow(d, shape, must):
             break
         rank = len(shape)
         name = d.pick(weighted[rank])
-        if must and must not in names and rank in BLOCKS[must][1] and attempt % 3:
-            name = must
+        due = [m for m in must if m not in names and rank in BLOCKS[m][1]]
+        if due and attempt % 3:
+            name = due[0]
         elif sums < 3 and len(modules) >= target - 4:
             name = d.pick([n for n in weighted[rank] if BLOCKS[n][3]])
         make, _, _, more = BLOCKS[name]
@@ -105,8 +107,8 @@ def _grow(d, shape, must):
     return modules, names, sums
 
 
-def build(d, fmt=None, must=None, samples=4):
-    """One case. ``must``: a block that it is to contain."""
+def build(d, fmt=None, must=(), samples=4):
+    """One case. ``must``: blocks that it is to contain, if they fit."""
     fmt = fmt or d.pick(FORMATS)
     regime = d.pick(REGIMES)
     d.unit = unit_of(regime, fmt)
@@ -114,7 +116,7 @@ def build(d, fmt=None, must=None, samples=4):
     d.values = lambda shape: (
         mixed(rng, shape, fmt) if rng.random() < 0.5 else draw(rng, shape, fmt, "normal")
     ).tolist()
-    ranks = BLOCKS[must][1] if must else (1, 2, 3)
+    ranks = BLOCKS[must[0]][1] if must else (1, 2, 3)
     shape = d.pick([s for s in SHAPES if len(s) in ranks])
     modules, names, sums = _grow(d, shape, must)
     net = nn.Sequential(*modules).eval()
@@ -126,9 +128,9 @@ def build(d, fmt=None, must=None, samples=4):
 def seeded(seed, samples=4):
     """The case of a seed: formats and blocks in turn."""
     names = list(BLOCKS)
-    return build(
-        Seeded(seed), FORMATS[seed % 3], must=names[(seed // 3) % len(names)], samples=samples
-    )
+    turn = seed // 3
+    must = tuple(names[k % len(names)] for k in (turn, 5 * turn + 3, 7 * turn + 1))
+    return build(Seeded(seed), FORMATS[seed % 3], must, samples)
 
 
 @st.composite

@@ -119,8 +119,10 @@ def _keys(terms, order, rng):
         # Rank within one's own sign, so that the two signs take turns, large terms first.
         largest = np.argsort(np.argsort(-np.abs(terms), axis=1), axis=1)
         positive = terms >= 0
-        mine = [np.cumsum(np.take_along_axis(s, np.argsort(largest, 1), 1), 1) for s in
-                (positive, ~positive)]
+        mine = [
+            np.cumsum(np.take_along_axis(s, np.argsort(largest, 1), 1), 1)
+            for s in (positive, ~positive)
+        ]
         back = [np.take_along_axis(c, largest, 1) for c in mine]
         return np.where(positive, back[0] - 0.5, back[1])
     return noise - (terms > 0) * 2.0

@@ -38,8 +38,11 @@ def fl32(x):
 def hard(rng, n, fmt):
     """Numbers of a format of every exponent, near powers of two, subnormal, few bits or many."""
     p, span = fmt.precision, fmt.emax - fmt.emin
-    e = rng.integers(fmt.emin - p, fmt.emax + 1, n) if rng.random() < 0.5 else rng.integers(
-        -min(30, span), 12, n)
+    e = (
+        rng.integers(fmt.emin - p, fmt.emax + 1, n)
+        if rng.random() < 0.5
+        else rng.integers(-min(30, span), 12, n)
+    )
     m = rng.integers(0, 2**p, n)
     kind = rng.integers(0, 4, n)
     m = np.select([kind == 0, kind == 1, kind == 2], [2 ** (p - 1), 2 ** (p - 1) + 1, 2**p - 1], m)
@@ -53,8 +56,9 @@ def test_fused_and_separate_additions_are_correctly_rounded(fmt):
     checked = 0
     for _ in range(40):
         a, b, c = (hard(rng, 200, fmt) for _ in range(3))
-        c = np.where(rng.random(200) < 0.3, -round32(a * b) * (1 + rng.integers(-1, 2, 200) * 2**-23),
-                     c)
+        c = np.where(
+            rng.random(200) < 0.3, -round32(a * b) * (1 + rng.integers(-1, 2, 200) * 2**-23), c
+        )
         c = round32(c)
         ok = np.isfinite(c) & np.isfinite(round32(a * b))
         a, b, c = a[ok], b[ok], c[ok]
@@ -83,7 +87,9 @@ def test_store_is_the_correct_rounding(fmt):
     stored = hard(rng, 4000, fmt)
     half = 0.5 * np.ldexp(1.0, np.maximum(np.frexp(stored)[1] - 1, fmt.emin) - fmt.precision + 1)
     ties = round32(np.concatenate([stored + half, stored - half]))
-    x = np.concatenate([x, ties, np.nextafter(ties.astype(np.float32), np.float32(9)).astype(float)])
+    x = np.concatenate(
+        [x, ties, np.nextafter(ties.astype(np.float32), np.float32(9)).astype(float)]
+    )
     x = x[np.isfinite(x)]
     found = store(x, fmt)
     assert found.dtype is fmt.dtype

@@ -64,7 +64,7 @@ def unit_of(regime, fmt):
     """The size of activations, biases and added constants in a regime."""
     if regime in ("tiny", "border"):
         return 2.0 ** (fmt.emin + 3)
-    return 2.0 ** (fmt.emax - 7) if regime == "big" else 1.0
+    return 2.0 ** (fmt.emax - 4) if regime == "big" else 1.0
 
 
 def inputs(rng, samples, shape, fmt, regime):

@@ -157,7 +157,12 @@ def test_an_escape_has_its_own_bounds(row: int) -> None:
     certifier.enclosers["M16"] = Certifier(q.m32, q.m16, BINARY16, TORCH_CPU).enclosers["M16"]
     found = certifier.batch_of(x)
     (escape,) = found.escapes
-    assert (escape.model, escape.node, escape.sample, escape.element) == ("M16", "linear", row, (1,))
+    assert (escape.model, escape.node, escape.sample, escape.element) == (
+        "M16",
+        "linear",
+        row,
+        (1,),
+    )
     assert (escape.value, escape.lo, escape.hi) == (2.0, 2.5, 2.5)
 
 

@@ -34,7 +34,9 @@ def session(fmt: Format = BINARY16, seed: int = 0, **options: Any) -> Session:
     names = {"preprocess", "offset", "limit"} & set(options)
     inputs = Inputs(data, **{name: options.pop(name) for name in names})
     settings = {"batch_size": BATCH, **options}
-    return Session(Source(net(seed), "module", "net.pt", "0" * 64), inputs, fmt, TORCH_CPU, **settings)
+    return Session(
+        Source(net(seed), "module", "net.pt", "0" * 64), inputs, fmt, TORCH_CPU, **settings
+    )
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +117,9 @@ def test_nodes_are_in_program_order(whole: Path) -> None:
         assert Fraction(row["width_max"]) >= Fraction(exact.width_max)
         largest = max(-Fraction(exact.low), Fraction(exact.high))
         top = BINARY16.max_finite if row["model"] == "M16" else torch.finfo(torch.float32).max
-        assert 0.999 * Fraction(top) / largest <= Fraction(row["headroom"]) <= Fraction(top) / largest
+        assert (
+            0.999 * Fraction(top) / largest <= Fraction(row["headroom"]) <= Fraction(top) / largest
+        )
 
 
 def test_no_names_of_this_machine(whole: Path) -> None:
@@ -195,7 +199,9 @@ def test_an_interruption_between_batches(
 
     with pytest.raises(KeyboardInterrupt):
         prepared.run(tmp_path, progress=stop)
-    with pytest.raises(InputError, match=f"after {when} of 7 batches: repeat its command with --re"):
+    with pytest.raises(
+        InputError, match=f"after {when} of 7 batches: repeat its command with --re"
+    ):
         load_run(tmp_path)
     seen: list[int] = []
     prepared.run(tmp_path, resume=True, progress=lambda done, total: seen.append(done))

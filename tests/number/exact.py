@@ -88,7 +88,7 @@ class Machine:
                 found = ((q + (rest > half or (rest == half and q & 1))) << k,)
         if max(abs(r) for r in found) >> fmt.emax + 1 + scale:
             raise Overflow
-        if self.flush and any(self.is_subnormal(r) for r in found):
+        if self.flush and self.is_subnormal(n):  # tiny before rounding: also what rounds to 2^emin
             return (*found, 0)
         return found
 

@@ -16,9 +16,9 @@ from torch import Tensor
 from errbound.arithmetic import TORCH_CPU
 from errbound.number import BY_DTYPE, FORMATS, Format, Interval, nearest
 from errbound.ops import OPS, Case, Constant, Op, Step
+from tests.helpers import BITS
 
 SIZES = (1, 7, 64, 65)
-BITS = {torch.float16: torch.int16, torch.bfloat16: torch.int16, torch.float32: torch.int32}
 ROUNDING = [op for op in OPS if not op.moves]
 WITH_CASES = [op for op in OPS if next(op.cases(torch.Generator(), torch.float32, 7), None)]
 
@@ -224,9 +224,7 @@ def check_ends(call: Call, found: tuple[Interval, ...], step: Step) -> None:
 
 def check_inside(call: Call, found: tuple[Interval, ...], step: Step, at: tuple[Any, ...]) -> int:
     """The real kernel at ``at`` stays inside, except in samples that may overflow; their number."""
-    leaves = tuple(
-        laid_out(v.to(x.dtype), x) for v, x in zip(at, call.leaves, strict=True)
-    )
+    leaves = tuple(laid_out(v.to(x.dtype), x) for v, x in zip(at, call.leaves, strict=True))
     alive = ~step.overflow
     for box, value in zip(found, call.run(leaves), strict=True):
         inside = box.contains(value)[alive]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -159,17 +160,14 @@ def test_a_divisor_that_may_be_zero_leaves_the_range(name: str, fmt: Format) -> 
 def test_the_overflow_threshold_is_exact(fmt: Format) -> None:
     """The largest product below Omega + ulp/2 stays, the threshold itself goes."""
     top = fmt.max_finite
-    half = top / 2
-    step = Step(TORCH_CPU, BINARY32, 4)
-    step.storage = fmt
-    lo = torch.tensor([top, half, -top, 0.0], dtype=torch.float64)[:, None]
-    hi = lo.clone()
     edge = fmt.overflow_threshold
-    hi[0], lo[2] = float(torch.nextafter(torch.tensor(edge).double(), torch.tensor(0.0).double())), 0
-    lo[2], hi[3] = -edge, edge
-    box = step.store_(lo, hi)
-    assert step.overflow.tolist() == [False, False, True, True]
-    assert float(box.hi[0]) == top
+    below = math.nextafter(edge, 0)
+    box = ends((top, below), (-below, -top), (-top, top), (0, edge), (-edge, 0), (edge, edge))
+    step = Step(TORCH_CPU, fmt, 6)
+    box = step.store_(box.lo, box.hi)
+    assert step.overflow.tolist() == [False, False, False, True, True, True]
+    assert step.certain.tolist() == [False] * 5 + [True]
+    assert box.hi[:3, 0].tolist() == [top, -top, top]
     assert bool(torch.isfinite(box.lo).all())
     assert bool(torch.isfinite(box.hi).all())
 

@@ -1,3 +1,0 @@
-"""Moved to ``errbound.verdict``: a package ``errbound.certify`` would hide the function."""
-
-from errbound.verdict.theorem import *  # noqa: F403

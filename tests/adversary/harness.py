@@ -1,0 +1,211 @@
+"""Running one case: enclose it, attack it, execute it for real, evaluate nodes exactly.
+
+No tolerance anywhere: a value is inside its interval or ``Outside`` is raised with everything
+that is needed to see it again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+
+import numpy as np
+import torch
+
+from errbound.analysis import Encloser, execute
+from errbound.arithmetic import TORCH_CPU
+from errbound.number import Interval
+from errbound.ops import OPS, Step
+from errbound.program import Program
+from errbound.program.export import program_of
+
+from .emulator import Adversary
+
+
+class Outside(AssertionError):
+    """An execution left its enclosure."""
+
+
+@dataclass
+class Tally:
+    """What was done, over many cases."""
+
+    programs: set = field(default_factory=set)
+    executions: int = 0
+    containments: int = 0
+    real: int = 0
+    real_containments: int = 0
+    exact: int = 0
+    dead: int = 0
+    samples: int = 0
+    split: int = 0
+    at_end: int = 0
+    records: Counter = field(default_factory=Counter)
+    formats: Counter = field(default_factory=Counter)
+    regimes: Counter = field(default_factory=Counter)
+
+    def __str__(self):
+        rare = ", ".join(
+            f"{n} {k}" for n, k in sorted(self.records.items(), key=lambda i: i[1])[:5]
+        )
+        return (
+            f"{self.executions} whole-program executions of {len(self.programs)} programs "
+            f"({dict(self.formats)}; {dict(self.regimes)})\n"
+            f"{self.containments} containments; {self.real} real executions, "
+            f"{self.real_containments} containments; {self.exact} exact values in pre-store "
+            f"intervals\nsamples that may overflow, not counted: {self.dead} of {self.samples}; "
+            f"values of split cells that reached an end of their interval: "
+            f"{self.at_end} of {self.split}\nrarest records: {rare}"
+        )
+
+
+class Spy(Step):
+    """A step that remembers the real interval that was first offered for rounding."""
+
+    offered = None
+
+    def round_(self, lo, hi, fmt):
+        if self.offered is None:
+            self.offered = (lo.clone(), hi.clone())
+        return super().round_(lo, hi, fmt)
+
+
+def spied(program: Program):
+    """The same program; and a mapping, filled by enclosing it, of pre-store intervals."""
+    found = {}
+
+    def watch(node):
+        def enclose(step, *args, **kwargs):
+            spy = Spy(step.arithmetic, step.storage, step.samples)
+            value = node.op.enclose(spy, *args, **kwargs)
+            step.overflow |= spy.overflow
+            found[node.name] = spy.offered
+            return value
+
+        return replace(node, op=replace(node.op, enclose=enclose))
+
+    nodes = tuple(watch(n) if n.op.terms is not None else n for n in program.nodes)
+    return replace(program, nodes=nodes), found
+
+
+class Enclosures:
+    """The interval of every node, and from which node on a sample means nothing."""
+
+    def __init__(self, program, x):
+        self.program, self.samples = program, x.shape[0]
+        self.values, self.alive, kept = {}, {}, []
+        watched, self.offered = spied(program)
+
+        def visit(node, value, alive):
+            parts = [value] if isinstance(value, Interval) else value
+            self.values[node.name] = [Interval(p.lo.clone(), p.hi.clone()) for p in parts]
+            self.alive[node.name] = alive.clone()
+            kept.extend(zip(parts, self.values[node.name], strict=True))
+
+        self.overflow = Encloser(watched, TORCH_CPU)(x, visit).overflow
+        for now, then in kept:  # a later node must not write into an earlier one's interval
+            assert torch.equal(now.lo, then.lo)
+            assert torch.equal(now.hi, then.hi)
+
+    def check(self, node, value, sample, tally, describe):
+        """Every entry of a node's value inside; ``sample[row]`` says whose execution a row is."""
+        if node.name not in self.values:
+            return
+        parts = [value] if isinstance(value, torch.Tensor) else value
+        alive = self.alive[node.name][sample]
+        for k, (box, part) in enumerate(zip(self.values[node.name], parts, strict=True)):
+            lo, hi, v = box.lo[sample], box.hi[sample], part.double()
+            inside = (lo <= v) & (v <= hi)
+            inside[~alive] = True
+            if not bool(inside.all()):
+                at = tuple(torch.nonzero(~inside)[0].tolist())
+                raise Outside(
+                    f"{node.op.name} {node.name}[{k}]{list(at)}: {v[at]!r} outside "
+                    f"[{lo[at]!r}, {hi[at]!r}], {int((~inside).sum())} values; {describe(node, at[0])}"
+                )
+            tally(int(alive.sum()) * (v[0].numel() if len(v) else 0), lo, hi, v, alive)
+
+
+def real_numbers(value):
+    """Tensors as arrays of fractions."""
+    if not isinstance(value, torch.Tensor):
+        return value
+    array = value.double().numpy()
+    return np.vectorize(Fraction, otypes=[object])(array) if array.size else array.astype(object)
+
+
+def exact_value(op, args, kwargs):
+    """The operator over the reals at stored operands. Batch norm: with the numbers it folds."""
+    if op.name != "batch_norm":
+        return op.exact(*map(real_numbers, args), **{k: real_numbers(v) for k, v in kwargs.items()})
+    arrays = [a.double().numpy() if isinstance(a, torch.Tensor) else a for a in args]
+    terms = op.terms(*arrays)
+    left, right, bias = (
+        np.vectorize(Fraction, otypes=[object])(a) for a in (terms.left, terms.right, terms.bias)
+    )
+    return (left * right).sum(axis=-1) + bias
+
+
+def attack(case, tally, rng, repeats, exact_nodes=1):
+    """Enclose, attack, execute and evaluate one case; raises ``Outside``."""
+    program = program_of(case.net, case.x, case.fmt.dtype)
+    x, samples = case.x, case.x.shape[0]
+    boxes = Enclosures(program, x)
+    story = f"{case.fmt.name}, {case.regime}, {case.blocks}"
+
+    adversary = Adversary(program, rng)
+    sample = torch.arange(samples).repeat_interleave(repeats)
+    sums = [n.name for n in program.nodes if n.op.terms is not None]
+    assert len([n for n in program.nodes if n.op.name in ("linear", "conv2d")]) >= 3
+    chosen = set(rng.choice(sums, min(exact_nodes, len(sums)), replace=False).tolist())
+    row = int(rng.integers(0, samples * repeats))
+
+    def count(n, lo, hi, v, alive):
+        tally.containments += n
+        split = (lo < hi) & alive.reshape(-1, *[1] * (lo.dim() - 1))
+        tally.split += int(split.sum())
+        tally.at_end += int((split & ((v == lo) | (v == hi))).sum())
+
+    def visit(node, value, args):
+        boxes.check(
+            node, value, sample, count, lambda n, r: f"{adversary.plan_of(n.name, r)}; {story}"
+        )
+        if node.name in chosen and boxes.alive[node.name][sample[row]]:
+            _exactly(node, [args[0][row : row + 1], *args[1:]], sample[row])
+
+    def _exactly(node, args, s):
+        lo, hi = (end[s].reshape(-1) for end in boxes.offered[node.name])
+        for value, low, high in zip(
+            exact_value(node.op, args, {}).reshape(-1), lo.tolist(), hi.tolist(), strict=True
+        ):
+            if not low <= value <= high:
+                raise Outside(f"exact {node.name}: {value} outside [{low!r}, {high!r}]; {story}")
+            tally.exact += 1
+
+    adversary.run(x[sample], visit)
+    tally.executions += samples * repeats
+
+    def count_real(n, *_):
+        tally.real_containments += n
+
+    for part in (torch.arange(samples), torch.tensor([0]), torch.arange(samples).repeat(3)):
+        execute(
+            program,
+            x[part],
+            lambda n, v, p=part: boxes.check(n, v, p, count_real, lambda *_: f"real; {story}"),
+        )
+        tally.real += len(part)
+
+    tally.programs.add(program.digest)
+    tally.records.update({n.op.name for n in program.nodes})
+    tally.formats[case.fmt.name] += 1
+    tally.regimes[case.regime] += 1
+    tally.samples += samples
+    tally.dead += int((boxes.overflow >= 0).sum())
+    return boxes
+
+
+def rare(tally, least):
+    """Records that occurred in fewer than ``least`` programs."""
+    return {op.name: tally.records[op.name] for op in OPS if tally.records[op.name] < least}
