@@ -16,33 +16,18 @@ import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from errbound.arithmetic import TORCH_CPU
-from errbound.verdict import Certifier
 from errbound.data import open_dataset
 from errbound.number import BFLOAT16, BINARY16
 from errbound.program import program_of
 from errbound.program.arch import load_arch
 from errbound.program.load import load_model
-
-
-def kw_mnist(shared: Path) -> nn.Module:
-    module = nn.Sequential(
-        nn.Conv2d(1, 16, 4, 2, 1),
-        nn.ReLU(),
-        nn.Conv2d(16, 32, 4, 2, 1),
-        nn.ReLU(),
-        nn.Flatten(),
-        nn.Linear(1568, 100),
-        nn.ReLU(),
-        nn.Linear(100, 10),
-    )
-    path = shared / "models" / "kw_mnist.pth"
-    module.load_state_dict(torch.load(path, weights_only=True, map_location="cpu"))
-    return module
+from errbound.verdict import Certifier
 
 
 def shipped(examples: Path, arch: str, archive: str) -> nn.Module:
@@ -94,10 +79,13 @@ def main() -> None:
     torch.set_num_threads(1)
     x = open_dataset("mnist").batch(0, options.batch)
     here = Path(__file__).resolve().parent.parent / "examples"
-    models = {
+    models: dict[str, Any] = {
         "DNN": shipped(here, "MnistDNN", "mnist_dnn.pt"),
         "CNN": shipped(here, "MnistCNN", "mnist_cnn.pt"),
-        "kw_mnist": kw_mnist(options.shared),
+        "kw_mnist": load_model(
+            options.shared / "models" / "kw_mnist.pth",
+            arch=f"{here.parent / 'tests' / 'architectures.py'}:kw_mnist",
+        ).module,
     }
     cpu = next(
         (
@@ -109,7 +97,9 @@ def main() -> None:
     )
     print(f"{cpu}, {torch.backends.cpu.get_cpu_capability()}, torch {torch.__version__}, 1 thread")
     print(f"batch {options.batch}, minimum of {options.repetitions}, milliseconds")
-    print(f"{'model':10}{'format':10}{'pair':>9}{'floor':>9}{'certify':>9}{'/floor':>8}{'/pair':>8}")
+    print(
+        f"{'model':10}{'format':10}{'pair':>9}{'floor':>9}{'certify':>9}{'/floor':>8}{'/pair':>8}"
+    )
     for name, module in models.items():
         module.eval()
         for fmt in (BINARY16, BFLOAT16):

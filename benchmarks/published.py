@@ -16,9 +16,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from torch import nn
+from torch.export import ExportedProgram
+
 import errbound
 from errbound.data import Preprocess, open_dataset
-from errbound.program.arch import load_arch
 from errbound.program.load import load_model
 from errbound.report.run import Run
 
@@ -34,7 +36,7 @@ class Row:
     file: str
     arch: str
     data: str = "mnist"
-    preprocess: Preprocess = Preprocess()
+    preprocess: Preprocess | None = None
     limit: int | None = None
 
 
@@ -53,8 +55,8 @@ ROWS = {
 }
 
 
-def certify(name: str, fmt: str, limit: int | None = None) -> Run:
-    """Certify a row's model in ``fmt``; ``limit`` samples, or the row's own number."""
+def load(name: str) -> nn.Module | ExportedProgram:
+    """The model of a row."""
     row = ROWS[name]
     if row.arch:
         arch = f"{ROOT / 'tests' / 'architectures.py'}:{row.arch}"
@@ -63,10 +65,16 @@ def certify(name: str, fmt: str, limit: int | None = None) -> Run:
         loaded = load_model(ROOT / row.file)
     model = loaded.module if loaded.module is not None else loaded.exported
     assert model is not None
+    return model
+
+
+def certify(name: str, fmt: str, limit: int | None = None) -> Run:
+    """Certify a row's model in ``fmt``; ``limit`` samples, or the row's own number."""
+    row = ROWS[name]
     folder = SHARED / "data" / "cifar10" if row.data == "cifar10" else None
     data = open_dataset(row.data, data_dir=folder)
     return errbound.certify(
-        model, data, format=fmt, preprocess=row.preprocess, limit=limit or row.limit
+        load(name), data, format=fmt, preprocess=row.preprocess, limit=limit or row.limit
     )
 
 

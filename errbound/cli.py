@@ -148,17 +148,19 @@ def certify(
 
     if threads is not None:
         torch.set_num_threads(threads)
+    row, execution = _rows(fmt, arithmetic)
     loaded, samples = _load(model, arch, trust_pickle), _open(data, data_dir)
     session = Session(
         Source(_content(loaded), loaded.kind, model, loaded.sha256, loaded.notes),
         Inputs(samples, Preprocess(mean, std), offset, limit),
-        *_rows(fmt, arithmetic),
+        row,
+        execution,
         output,
         batch_size,
     )
     if fail_under is not None and not session.has_classes:
         raise InputError("--fail-under needs an output of two or more classes")
-    folder = Path(out or f"runs/{Path(model).stem}-{Path(samples.name).stem}-{fmt}")
+    folder = Path(out or f"runs/{Path(model).stem}-{Path(samples.name).stem}-{row.name}")
     with Bar(shown=not quiet) as bar:
         try:
             run = session.run(folder, resume=resume, overwrite=overwrite, progress=bar)

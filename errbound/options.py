@@ -53,9 +53,9 @@ class LateVersion(click.Option):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         def show(ctx: click.Context, param: click.Parameter, value: bool) -> None:
             if value and not ctx.resilient_parsing:
-                import errbound
+                from errbound.version import installed
 
-                click.echo(f"errbound {errbound.__version__}")
+                click.echo(f"errbound {installed()}")
                 ctx.exit()
 
         kwargs.update(is_flag=True, expose_value=False, is_eager=True, callback=show)

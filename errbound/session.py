@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import time
 from collections.abc import Callable
@@ -167,18 +168,9 @@ class Session:
         """Save what is needed to see it again, then be loud."""
         first = batch.escapes[0]
         index = start + min(first.sample, x.shape[0] - 1)
-        saved = "give out=... to have it saved"
-        if out is not None:
-            facts = {
-                "index": index,
-                "row": first.sample,
-                "escapes": [asdict(e) for e in batch.escapes],
-                **self.header["facts"],
-            }
-            text = json.dumps(facts, indent=2, ensure_ascii=False).encode()
-            write_whole(out / ESCAPE[0], [text, b"\n"])
-            np.savez(out / ESCAPE[1], x=x.numpy())
-            saved = f"{out / ESCAPE[0]} has the details, {out / ESCAPE[1]} the batch"
+        saved = (
+            "give out=... to have it saved" if out is None else self._saved(batch, x, index, out)
+        )
         raise ContainmentError(
             f"{first.model} {first.node} ({first.where.split(', ')[0]}), sample {index}: the "
             f"observed value {first.value!r} lies outside its enclosure [{first.lo!r}, "
@@ -186,6 +178,28 @@ class Session:
             f"not hold on this machine or errbound is wrong, and no result of this run may be "
             f"trusted; {saved}"
         )
+
+    def _saved(self, batch: Batch, x: Tensor, index: int, out: Path) -> str:
+        """Write the batch and what was seen; say where, or why not: the escape matters more."""
+        details, data = (out / name for name in ESCAPE)
+        facts = self.header["facts"]
+        command = f"errbound certify {facts['model']['path'] or 'MODEL'} --data {data}"
+        command += f" --batch-size {self.batch_size} --format {facts['format']}"
+        content = {
+            "index": index,
+            "row": batch.escapes[0].sample,
+            "escapes": [asdict(e) for e in batch.escapes],
+            "again": command,
+            **facts,
+        }
+        arrays = io.BytesIO()
+        np.savez(arrays, x=x.numpy())
+        try:
+            write_whole(data, [arrays.getvalue()])
+            write_whole(details, [json.dumps(content, indent=2).encode(), b"\n"])
+        except InputError as error:
+            return str(error)
+        return f"{details} has the details, {data} the batch"
 
     def _facts(
         self,

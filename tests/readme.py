@@ -43,7 +43,8 @@ def masked(lines: list[str]) -> list[str]:
 
 def run(command: str, folder: Path) -> list[str]:
     words = shlex.split(command)
-    env = {**os.environ, "COLUMNS": "80", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    env = {**os.environ, "COLUMNS": "80", "PATH": path}
     done = subprocess.run(words, cwd=folder, env=env, capture_output=True, text=True, check=False)
     return (done.stdout + done.stderr).splitlines()
 
@@ -59,9 +60,8 @@ def main() -> int:
                     continue
                 ran += 1
                 found = run(command, folder)
-                diff = list(
-                    difflib.unified_diff(masked(expected), masked(found), "shown", "printed", lineterm="")
-                )
+                shown, printed = masked(expected), masked(found)
+                diff = list(difflib.unified_diff(shown, printed, "shown", "printed", lineterm=""))
                 print(f"{'differs' if diff else 'ok':8}{page.relative_to(ROOT)}: {command}")
                 if diff:
                     failures += 1

@@ -13,10 +13,7 @@ from .shared import ROOT
 MEASURE = """
 import resource, sys
 from errbound.cli import main
-try:
-    main(sys.argv[1:])
-except SystemExit as end:
-    assert not end.code, end.code
+assert main(sys.argv[1:]) == 0
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 

@@ -5,6 +5,8 @@ Each sentence of ``assumptions`` is falsified bit by bit in ``tests/arithmetic``
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from errbound.arithmetic._arithmetic import Arithmetic, FunctionError
@@ -13,11 +15,12 @@ from errbound.number import BFLOAT16, BINARY16, BINARY32, accumulation
 
 def _broken() -> str:
     """Settings under which torch's CPU kernels are not sums of binary32 products."""
-    if not torch.backends.mkldnn.enabled or not torch.backends.mkldnn.is_available():
+    onednn: Any = torch.backends.mkldnn
+    if not onednn.enabled or not onednn.is_available():
         return "oneDNN is off, so binary32 convolutions may use Winograd or FFT kernels (NNPACK)"
     if torch.get_float32_matmul_precision() != "highest":
         return "torch.set_float32_matmul_precision is not 'highest', so binary32 may be narrowed"
-    for part in (torch.backends.mkldnn, torch.backends.mkldnn.conv, torch.backends.mkldnn.matmul):
+    for part in (onednn, getattr(onednn, "conv", None), getattr(onednn, "matmul", None)):
         if getattr(part, "fp32_precision", "none") not in ("none", "ieee"):
             return "torch.backends.mkldnn fp32_precision narrows binary32"
     return ""

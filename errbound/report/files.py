@@ -11,13 +11,13 @@ from errbound.errors import InputError
 
 
 @contextmanager
-def disk(path: Path) -> Iterator[None]:
+def disk(path: Path, action: str = "written") -> Iterator[None]:
     """Turn an ``OSError`` (no space, no permission, ...) into one line that names ``path``."""
     try:
         yield
     except OSError as error:
         raise InputError(
-            f"{path}: cannot be written ({error.strerror or error}): free space, change the "
+            f"{path}: cannot be {action} ({error.strerror or error}): free space, change the "
             "permissions or choose another place"
         ) from error
 

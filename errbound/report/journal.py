@@ -64,7 +64,7 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file: Any = None
-        with disk(path), open(path, "rb") as file:
+        with disk(path, "read"), open(path, "rb") as file:
             first = _parsed(file.readline())
         if first is None:
             raise InputError(f"{path}: is not the journal of a run: use --overwrite")
@@ -77,7 +77,7 @@ class Journal:
         return cls(path)
 
     def __iter__(self) -> Iterator[Record]:
-        with disk(self.path), open(self.path, "rb") as file:
+        with disk(self.path, "read"), open(self.path, "rb") as file:
             for line in file:
                 record = _parsed(line)
                 if record is None:

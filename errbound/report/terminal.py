@@ -115,7 +115,7 @@ def _shown(run: Run) -> Iterator[str]:
     places = {f"{n['model']}:{n['node']}": n["where"] for n in run.header["nodes"]}
     for name, count in islice(s["overflow_first_nodes"].items(), 3):
         where = f" (module {places[name]})" if places.get(name) else ""
-        yield f"the first node that may overflow is {name}{where} in {count:,} samples"
+        yield f"{name}{where} is the first node that may overflow in {_many(count, 'sample')}"
 
 
 def _verdicts(s: dict[str, Any]) -> Table:
@@ -169,6 +169,10 @@ def _number(x: float | None) -> str:
     return "infinite" if x is None else upper(x, 3)
 
 
+def _many(count: int, noun: str) -> str:
+    return f"1 {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def _ratio(x: float | None) -> str:
     return "infinite" if x is None else f"{x:,.2f}"
 
@@ -177,14 +181,18 @@ def closing(s: dict[str, Any]) -> str:
     """What was shown, limited to these inputs, and what to do next."""
     total, counts = s["samples"], s["verdicts"]
     name = s["arithmetic"]["name"]
-    scope = f"For these {total:,} inputs, any order of summation, {name}:"
+    these = "this input" if total == 1 else f"these {total:,} inputs"
+    scope = f"For {these}, any order of summation, {name}:"
     if s["certified_fraction"] is None:
         return f"{scope} no verdict, for the output has no classes; samples.csv has the distances."
     proved = counts["proved"]
     if proved == total:
-        said = f"every answer is proved to be the same in {s['format']} and in float32."
+        said = f"every answer is proved to be the same in {s['format']} and float32."
     else:
-        said = f"{proved:,} answers are proved to be the same in {s['format']} and in float32."
+        are = "is" if proved == 1 else "are"
+        said = (
+            f"{_many(proved, 'answer')} {are} proved to be the same in {s['format']} and float32."
+        )
     return f"{scope} {said} Next: {_advice(s)}"
 
 
@@ -197,9 +205,9 @@ def _advice(s: dict[str, Any]) -> str:
     if counts["domain"]:
         return "remove NaN and infinity from the inputs that samples.csv marks as domain."
     if counts["refuted"]:
-        some = f"{counts['refuted']:,} inputs get" if counts["refuted"] > 1 else "1 input gets"
         return (
-            f"{some} different answers and need float32; samples.csv names them (verdict refuted)."
+            "keep float32 where the runs disagree (samples.csv: verdict refuted), or try "
+            f"--format {other}."
         )
     if counts["undecided"]:
         return (

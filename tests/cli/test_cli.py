@@ -154,7 +154,7 @@ def test_a_model_that_overflows_is_told_where(shell: Shell) -> None:
     done = shell("certify", "grow.pt", "--data", "two.npz")
     assert done.status == 0
     assert "overflow             1     50.00 %" in done.out
-    assert "the first node that may overflow is M16:linear_1 (module 1) in 1 samples" in done.out
+    assert "M16:linear_1 (module 1) is the first node that may overflow in 1 sample" in done.out
     assert "try --format bfloat16" in " ".join(done.out.split())
     rows = Path("runs/grow-two-float16/samples.csv").read_text().splitlines()
     assert rows[2].endswith(",overflow,run,certain,M16:linear_1")
