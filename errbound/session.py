@@ -167,7 +167,7 @@ class Session:
     def _escaped(self, batch: Batch, x: Tensor, start: int, out: Path | None) -> NoReturn:
         """Save what is needed to see it again, then be loud."""
         first = batch.escapes[0]
-        index = start + min(first.sample, x.shape[0] - 1)
+        index = start + first.sample
         saved = (
             "give out=... to have it saved" if out is None else self._saved(batch, x, index, out)
         )
@@ -185,6 +185,7 @@ class Session:
         facts = self.header["facts"]
         command = f"errbound certify {facts['model']['path'] or 'MODEL'} --data {data}"
         command += f" --batch-size {self.batch_size} --format {facts['format']}"
+        command += f" --output {facts['model']['output']}"
         content = {
             "index": index,
             "row": batch.escapes[0].sample,

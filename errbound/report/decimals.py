@@ -40,4 +40,9 @@ def _written(x: float, context: Context) -> str:
     if math.isinf(x):
         return "inf" if x > 0 else "-inf"
     number = context.create_decimal(Decimal(x))
-    return "0" if not number else f"{number.normalize(context):g}".replace("e+", "e")
+    if not number:
+        return "0"
+    number = number.normalize(context)
+    if -6 <= number.adjusted() < 16:
+        return f"{number:f}"
+    return f"{number:e}".replace("e+", "e")

@@ -65,7 +65,7 @@ def _scalar(d):
 
 @block(1, 2, 3, weight=6, sums=1)
 def linear(d, shape):
-    return nn.Linear(shape[-1], d.integer(1, 16 if len(shape) == 1 else 6), bias=d.chance(0.8))
+    return nn.Linear(shape[-1], d.integer(1, 16 if len(shape) == 1 else 6), bias=d.chance(0.3 if d.sharp else 0.8))
 
 
 @block(3, weight=10, sums=1)
@@ -81,10 +81,10 @@ def conv(d, shape):
         groups * d.integer(1, 4 if groups == 1 else 1),
         kernel,
         stride=1 if same else d.pick([1, 1, 2, (2, 1)]),
-        padding="same" if same else d.pick([0, 1, (1, 0), (2, 1)]),
-        dilation=2 if not same and min(h, w) >= 5 and d.chance(0.2) else 1,
+        padding="same" if same else 0 if d.sharp else d.pick([0, 1, (1, 0), (2, 1)]),
+        dilation=2 if not (same or d.sharp) and min(h, w) >= 5 and d.chance(0.2) else 1,
         groups=groups,
-        bias=d.chance(0.75),
+        bias=d.chance(0.3 if d.sharp else 0.75),
     )
 
 

@@ -17,7 +17,7 @@ from torch import nn
 from errbound.number import FORMATS
 
 from .blocks import BLOCKS
-from .values import REGIMES, draw, fill, inputs, mixed, unit_of
+from .values import REGIMES, draw, fill, inputs, mixed, sharpen, unit_of
 
 LARGEST = 80  # entries of an activation
 SHAPES = ((6,), (16,), (64,), (3, 5), (4, 8), (1, 6, 6), (2, 5, 4), (3, 4, 4), (4, 4, 4))
@@ -74,7 +74,7 @@ def _fits(shape):
     return 0 < np.prod(shape) <= LARGEST and 1 <= len(shape) <= 3
 
 
-def _grow(d, shape, must):
+def _grow(d, shape, must, first):
     """Blocks one after the other; each of ``must`` comes as soon as the shape allows it."""
     modules, names, sums = [], [], 0
     target = d.integer(6, 12)
@@ -94,6 +94,8 @@ def _grow(d, shape, must):
             name = due[0]
         elif sums < 3 and len(modules) >= target - 4:
             name = d.pick([n for n in weighted[rank] if BLOCKS[n][3]])
+        if not modules and d.sharp:
+            name = first
         make, _, _, more = BLOCKS[name]
         module = make(d, shape).eval()
         with torch.no_grad():
@@ -111,17 +113,19 @@ def build(d, fmt=None, must=(), samples=4):
     """One case. ``must``: blocks that it is to contain, if they fit."""
     fmt = fmt or d.pick(FORMATS)
     regime = d.pick(REGIMES)
-    d.unit = unit_of(regime, fmt)
+    d.unit, d.sharp = unit_of(regime, fmt), regime == "edge"
     rng = np.random.default_rng(d.integer(0, 2**32 - 1))
     d.values = lambda shape: (
         mixed(rng, shape, fmt) if rng.random() < 0.5 else draw(rng, shape, fmt, "normal")
     ).tolist()
     ranks = BLOCKS[must[0]][1] if must else (1, 2, 3)
     shape = d.pick([s for s in SHAPES if len(s) in ranks])
-    modules, names, sums = _grow(d, shape, must)
+    modules, names, sums = _grow(d, shape, must, "conv" if len(shape) == 3 else "linear")
     net = nn.Sequential(*modules).eval()
     fill(net, rng, fmt, regime)
     x = inputs(rng, samples, shape, fmt, regime)
+    if regime == "edge":
+        sharpen(net, x, rng, fmt)
     return Case(net, x, fmt, regime, tuple(names), sums)
 
 

@@ -18,7 +18,7 @@ KINDS = (
     "wide",  # every magnitude
 )
 WEIGHTS = (*["normal"] * 6, *KINDS, "pairs", "ties")
-REGIMES = (*["unit"] * 10, "tiny", "tiny", "border", "border", "big")
+REGIMES = (*["unit"] * 9, *["edge"] * 4, "tiny", "tiny", "border", "border", "big")
 
 
 def draw(rng, shape, fmt, kind, scale=1.0):
@@ -60,11 +60,44 @@ def mixed(rng, shape, fmt, scale=1.0, kinds=KINDS):
     return x
 
 
+def _factors(fmt, up):
+    """Two numbers of ``fmt`` whose product a store or a binary32 rounding moves by half an ulp.
+
+    16 bits: a midpoint of storage that ties to the neighbour below (above). binary32: 1 + 2^-24,
+    which is 673 * 24929, or 1 - 2^-25, which is 1801 * 18631: rounded to 1 both.
+    """
+    if fmt.precision == 24:
+        return (1801 * 2.0**-11, 18631 * 2.0**-14) if up else (673 * 2.0**-10, 24929 * 2.0**-14)
+    if fmt.precision == 11:
+        return 1.5, 683 / 1024
+    return (7 / 8, 37 / 32) if up else (9 / 8, 29 / 32)
+
+
+def edges(rng, m, fmt):
+    """(x, w) of m products whose sum errs by nearly its bound in some order, where it shows.
+
+    One product near 1 and m - 1 of 2^-24, each lost when it is added to a partial sum of 1; the
+    sum stands on the edge of a cell, or a last term cancels it and the loss is all that remains.
+    """
+    x, w = np.full(m, 2.0**-12), np.full(m, 2.0**-12)
+    if m > 1 and rng.random() < 0.5:
+        if fmt.precision == 24:
+            (x[0], w[0]), (x[-1], w[-1]) = _factors(fmt, False), _factors(fmt, True)
+        else:
+            x[0] = w[0] = x[-1] = w[-1] = 1.0
+        w[-1] *= -1
+    else:
+        up = fmt.precision == 8 and rng.random() < 0.5
+        x[0], w[0] = _factors(fmt, up)
+        w[1:] *= -1 if up else 1  # a tie that goes up: what is lost would have brought it down
+    return x, w * rng.choice([-1.0, 1.0])
+
+
 def unit_of(regime, fmt):
     """The size of activations, biases and added constants in a regime."""
     if regime in ("tiny", "border"):
         return 2.0 ** (fmt.emin + 3)
-    return 2.0 ** (fmt.emax - 4) if regime == "big" else 1.0
+    return 2.0 ** (fmt.emax - 3) if regime == "big" else 1.0
 
 
 def inputs(rng, samples, shape, fmt, regime):
@@ -82,6 +115,27 @@ def inputs(rng, samples, shape, fmt, regime):
             flat[1::2] = flat[: 2 * (flat.size // 2) : 2]
         rows.append(x)
     return torch.from_numpy(np.stack(rows)).to(fmt.dtype)
+
+
+def sharpen(net, x, rng, fmt):
+    """Give the first sum of a network operands from ``edges``, half of the samples' too."""
+    first = next(m for m in net.modules() if isinstance(m, torch.nn.Linear | torch.nn.Conv2d))
+    conv = isinstance(first, torch.nn.Conv2d)
+    with torch.no_grad():
+        operands, weights = edges(rng, first.weight[0].numel(), fmt)
+        for k, weight in enumerate(first.weight):
+            if k == 0 or rng.random() < 0.6:
+                weight.copy_(torch.from_numpy(weights).reshape(weight.shape))
+        if first.bias is not None:
+            lost = weights[min(1, len(weights) - 1)]
+            first.bias.fill_(float(np.copysign(2.0**-24, lost)))  # one more term to be lost
+        for sample in x[::2]:
+            if conv:  # the window at the corner
+                c, (h, w) = first.in_channels // first.groups, first.kernel_size
+                sample[:] = 2.0**-12
+                sample[:c, :h, :w] = torch.from_numpy(operands).reshape(c, h, w).to(x.dtype)
+            else:
+                sample[:] = torch.from_numpy(operands).to(x.dtype)
 
 
 def fill(net, rng, fmt, regime):

@@ -166,7 +166,9 @@ def test_domain_and_overflow_have_no_infinite_json() -> None:
 # ------------------------------------------------------------------------------ kill and resume
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(cut=st.floats(0.0, 1.0), kept=st.sets(st.sampled_from(["nodes.csv", "samples.csv"])))
 def test_a_journal_cut_anywhere_resumes_to_the_same_bytes(
     prepared: Session,

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from errbound.number import Interval
@@ -80,6 +80,7 @@ def corners(z: Interval) -> list[tuple[float, ...]]:
     return list(itertools.product(*ends))
 
 
+@settings(deadline=None)
 @given(boxes(), boxes())
 def test_against_all_corners(m32: Interval, m16: Interval) -> None:
     """Corners are executions: every bound holds at each, and proofs are exactly right."""
@@ -104,6 +105,7 @@ def test_against_all_corners(m32: Interval, m16: Interval) -> None:
         assert found.pairwise.item() <= lead
 
 
+@settings(deadline=None)
 @given(boxes(), boxes())
 def test_the_classic_form_never_proves_more(m32: Interval, m16: Interval) -> None:
     found = bounds(m32, m16, m32.lo)

@@ -1,5 +1,6 @@
 """The command line as a process: killed, interrupted, terminated, resumed; pipes that close."""
 
+import resource
 import signal
 import subprocess
 import sys
@@ -44,7 +45,7 @@ def test_killed_interrupted_terminated_and_resumed(
     words = ["certify", "model.pt", "--data", "points.npz", "--batch-size", str(BATCH)]
     words += ["--threads", "1", "--out", "run"]
     journal, lines = Path("run/journal.jsonl"), 3
-    for sent in (signal.SIGKILL, signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+    for sent in (signal.SIGKILL, signal.SIGINT, signal.SIGTERM):
         process = errbound_process(*words, "--resume")
         err = stop_after(process, lines, journal, sent)
         assert not Path("run/summary.json").exists(), "too fast to be stopped"
@@ -73,12 +74,12 @@ def test_a_closed_pipe_is_quiet() -> None:
 
 
 def test_the_help_is_fast() -> None:
-    """Half a second for a process that does not import torch; the best of three counts."""
-    best = 9.0
-    for _ in range(3):
-        began = time.perf_counter()
-        subprocess.run(
-            [sys.executable, "-m", "errbound", "--help"], check=True, capture_output=True
-        )
-        best = min(best, time.perf_counter() - began)
-    assert best < 0.5
+    """Half a second of processor time: nothing heavy is imported."""
+
+    def spent() -> float:
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return usage.ru_utime + usage.ru_stime
+
+    before = spent()
+    subprocess.run([sys.executable, "-m", "errbound", "--help"], check=True, capture_output=True)
+    assert spent() - before < 0.5
