@@ -14,20 +14,34 @@ from errbound.ops._op import Array, Case, Constant, Op, Step, Terms
 from errbound.ops._shapes import contract, exact_sum, hull
 
 
+def _affine(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """x W^T + b in binary64, rows and columns filled up with zeros to multiples of eight.
+
+    BLAS then sums every row in one order: without it the last bit of a row would depend on how
+    many other rows there are and on where it lies.
+    """
+    rows = x.flatten(0, -2)
+    count, missing = rows.shape[0], -rows.shape[1] % 8
+    if missing or count % 8:
+        rows = functional.pad(rows, (0, missing, 0, -count % 8))
+    if missing:
+        weight = functional.pad(weight, (0, missing))
+    sums = functional.linear(rows, weight, bias)
+    return sums[:count].reshape(*x.shape[:-1], weight.shape[0])
+
+
 def _count(mask: Tensor) -> Tensor:
     return mask.sum(dim=-1, keepdim=True)
 
 
 def _enclose(step: Step, x: Interval, weight: Constant, bias: Constant | None = None) -> Interval:
     fan_in = weight.shape[1]
-    lo, hi = contract(step, x, weight, bias, functional.linear, fan_in, _count, step.sums)
+    lo, hi = contract(step, x, weight, bias, _affine, fan_in, _count, step.sums)
     once = step.store_(lo, hi)
     if bias is None or x.lo.dim() == 2:
         return once
     # The kernel may store x W^T first and then add the bias with a second rounding.
-    sums = step.store_(
-        *contract(step, x, weight, None, functional.linear, fan_in, _count, step.sums)
-    )
+    sums = step.store_(*contract(step, x, weight, None, _affine, fan_in, _count, step.sums))
     twice = step.compute_(sums.lo + bias.exact, sums.hi + bias.exact)
     return hull(once, twice)
 

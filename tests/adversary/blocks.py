@@ -65,7 +65,11 @@ def _scalar(d):
 
 @block(1, 2, 3, weight=6, sums=1)
 def linear(d, shape):
-    return nn.Linear(shape[-1], d.integer(1, 16 if len(shape) == 1 else 6), bias=d.chance(0.3 if d.sharp else 0.8))
+    return nn.Linear(
+        shape[-1],
+        d.integer(1, 16 if len(shape) == 1 else 6),
+        bias=d.chance(0.3 if d.sharp else 0.8),
+    )
 
 
 @block(3, weight=10, sums=1)

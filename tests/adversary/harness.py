@@ -121,8 +121,9 @@ class Enclosures:
             if not bool(inside.all()):
                 at = tuple(torch.nonzero(~inside)[0].tolist())
                 raise Outside(
-                    f"{node.op.name} {node.name}[{k}]{list(at)}: {v[at]!r} outside "
-                    f"[{lo[at]!r}, {hi[at]!r}], {int((~inside).sum())} values; {describe(node, at[0])}"
+                    f"{node.op.name} {node.name}[{k}]{list(at)}: {float(v[at])!r} outside "
+                    f"[{float(lo[at])!r}, {float(hi[at])!r}]; {int((~inside).sum())} such values; "
+                    f"{describe(node, at[0])}"
                 )
             tally(int(alive.sum()) * (v[0].numel() if len(v) else 0), lo, hi, v, alive)
 

@@ -29,8 +29,10 @@ COUNTS: Counter = Counter()
 
 def box(rng, shape, fmt, scale):
     """An interval of binary64 ends that are numbers of ``fmt``."""
-    a = mixed(rng, shape, fmt, scale) if rng.random() < 0.5 else draw(
-        rng, shape, fmt, str(rng.choice(KINDS)), scale
+    a = (
+        mixed(rng, shape, fmt, scale)
+        if rng.random() < 0.5
+        else draw(rng, shape, fmt, str(rng.choice(KINDS)), scale)
     )
     width = rng.choice([0.0, 2.0**-fmt.precision * 2, 0.1, 3.0], shape, p=[0.3, 0.3, 0.3, 0.1])
     b = a * (1 + width * rng.choice([-1, 1], shape))
@@ -46,7 +48,9 @@ def points(rng, ends, fmt, n):
     kind = rng.integers(0, 5, lo.shape)
     between = lo + rng.random(lo.shape) * (hi - lo)
     small = rng.choice([0.0, -0.0, 2 * fmt.eta, -2 * fmt.eta], lo.shape)
-    x = np.select([kind < 2, kind == 2, kind == 3], [np.where(kind == 0, lo, hi), between, small], lo)
+    x = np.select(
+        [kind < 2, kind == 2, kind == 3], [np.where(kind == 0, lo, hi), between, small], lo
+    )
     x = np.clip(x, lo, hi)
     x = np.clip(nearest(torch.from_numpy(x), fmt).numpy(), lo, hi)
     return torch.from_numpy(np.where(x == 0, np.copysign(0.0, small), x)).to(fmt.dtype)
@@ -95,12 +99,17 @@ def test_no_point_of_a_box_leaves_the_image(op, fmt):
         assert torch.equal(image.lo, nearest(image.lo, fmt))
         assert torch.equal(image.hi, nearest(image.hi, fmt))
         stored = [
-            points(rng, a, fmt, POINTS).flatten(0, 1) if isinstance(a, Interval)
-            else a.value if isinstance(a, Constant) else a
+            points(rng, a, fmt, POINTS).flatten(0, 1)
+            if isinstance(a, Interval)
+            else a.value
+            if isinstance(a, Constant)
+            else a
             for a in args
         ]
         for part in np.array_split(np.arange(POINTS), 6 if op.terms else 1):
-            mine = [s[part] if isinstance(a, Interval) else s for a, s in zip(args, stored, strict=True)]
+            mine = [
+                s[part] if isinstance(a, Interval) else s for a, s in zip(args, stored, strict=True)
+            ]
             value = executed(op, mine, case.kwargs, fmt, rng)
             assert BY_DTYPE[value.dtype] is fmt
             inside = (image.lo <= value.double()) & (value.double() <= image.hi)

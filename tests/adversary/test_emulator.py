@@ -8,12 +8,13 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+
 from errbound.number import BFLOAT16, BINARY16, BINARY32, FORMATS, nearest
 from errbound.ops import BY_TARGET
 
 from .binary32 import MIN_NORMAL, add, is_binary32, round32, sum_to_odd
 from .emulator import _extents, _shift, execute_sum, store
-from .sums import BIASES, ORDERS, SHAPES, Plan, accumulate
+from .sums import ORDERS, SHAPES, Plan, accumulate
 
 
 def fl(x, p, emin, emax):

@@ -18,6 +18,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
+
 from errbound.arithmetic import TORCH_CPU
 from errbound.number import BFLOAT16, BINARY16, BINARY32, FORMATS, Interval
 from errbound.ops import BY_TARGET, Constant
