@@ -50,7 +50,7 @@ RELU = Op(
     targets=("aten.relu.default", "aten.relu_.default"),
     meaning="y = max(x, 0)",
     rounds="never",
-    lemma="paper: a nondecreasing selection maps ends to ends (DESIGN 3)",
+    lemma="paper: a nondecreasing selection maps ends to ends (theory 3)",
     call=torch.relu,
     enclose=both_ends(torch.relu),
     exact=_relu,

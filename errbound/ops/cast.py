@@ -29,7 +29,7 @@ CAST = Op(
     targets=("aten.to.dtype",),
     meaning="y = x, rounded to the dtype named",
     rounds="once, on store",
-    lemma="paper: rounding cells (DESIGN 3)",
+    lemma="paper: rounding cells (theory 3)",
     call=_call,
     enclose=_enclose,
     exact=lambda x, *_, **__: x,

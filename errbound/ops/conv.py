@@ -145,7 +145,7 @@ CONV2D = Op(
     targets=("aten.conv2d.default", "aten.conv2d.padding"),
     meaning="y[o,p,q] = sum W[o,c,k,l] x[c, s p + d k - pad, s q + d l - pad] + b[o]; padding is 0",
     rounds="binary32 partial sums in any order; one rounding on store",
-    lemma="paper: summation in any order (DESIGN 4) and rounding cells (DESIGN 3)",
+    lemma="paper: summation in any order (theory 4) and rounding cells (theory 3)",
     call=torch.conv2d,
     enclose=_enclose,
     exact=exact_sum(_terms),

@@ -58,7 +58,7 @@ def _moving(
         targets=targets,
         meaning=meaning,
         rounds="never",
-        lemma="paper: moving numbers moves their intervals (DESIGN 3)",
+        lemma="paper: moving numbers moves their intervals (theory 3)",
         call=call,
         enclose=both_ends(call),
         exact=exact or renumbered,

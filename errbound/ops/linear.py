@@ -71,7 +71,7 @@ LINEAR = Op(
     meaning="y_i = sum_k W_ik x_k + b_i",
     rounds="binary32 partial sums in any order; one rounding on store (inputs of rank >= 3: the "
     "bias may be added after the store, with a second rounding)",
-    lemma="paper: summation in any order (DESIGN 4) and rounding cells (DESIGN 3)",
+    lemma="paper: summation in any order (theory 4) and rounding cells (theory 3)",
     call=_call,
     enclose=_enclose,
     exact=exact_sum(_terms),

@@ -140,7 +140,7 @@ def _plain(f: Callable[[Any, Any], Any]) -> Callable[..., Any]:
 
 _ROUNDS = "in binary32, then on store"
 _LEMMA = (
-    "paper: rounding cells of fl16 o fl32 (DESIGN 3); binary64 then binary32 is one rounding "
+    "paper: rounding cells of fl16 o fl32 (theory 3); binary64 then binary32 is one rounding "
     "(Figueroa 1995)"
 )
 

@@ -52,7 +52,11 @@ def _shift(weight, bias, mean, var, eps, fused):
 
 
 def execute_sum(op, args, kwargs, fmt, plan, rng):
-    """One execution (per row) of an operator with ``terms``, stored in ``fmt``."""
+    """One execution (per row) of an operator with ``terms``, stored in ``fmt``.
+
+    Returns the stored tensor, and what the enclosure bounds before the store: the sum, divided by
+    the area for pools, not rounded since; None where the execution has no such value.
+    """
     arrays = [as_array(a) for a in args]
     terms = op.terms(*arrays, **{k: as_array(v) for k, v in kwargs.items()})
     left, right, bias, divisors = terms.left, terms.right, terms.bias, terms.divisors
@@ -69,11 +73,12 @@ def execute_sum(op, args, kwargs, fmt, plan, rng):
             divisors = _extents(arrays[0].shape, args[1])
         if op.name == "linear" and bias is not None and arrays[0].ndim >= 3 and plan.other:
             first = store(accumulate(left, right, None, plan, rng), fmt)
-            return store(round32(as_array(first) + bias), fmt)
+            return store(round32(as_array(first) + bias), fmt), None
         sums = accumulate(left, right, bias, plan, rng)
+        before = sums / terms.divisors[0] if terms.divisors else sums
         for divisor in divisors:
             sums = round32(sums / divisor)
-    return store(sums, fmt)
+    return store(sums, fmt), None if op.name == "batch_norm" else before
 
 
 def _extents(shape, size):
@@ -98,16 +103,20 @@ class Adversary:
         self.plans = {}
 
     def run(self, x, visit):
-        """Execute on ``x``, a row per execution; ``visit(node, value, args)`` sees every node."""
+        """Execute on ``x``, a row per execution; ``visit(node, value, args, before)`` sees all.
+
+        ``before``: binary64 sums before the store, NaN where there are none; None for other nodes.
+        """
         rows = x.shape[0]
         self._deal = self.rng.permutation(rows)
 
         def step(node, args, kwargs):
+            before = None
             if node.op.terms is None:
                 value = node.op.call(*args, **kwargs)
             else:
-                value = self._sum(node, args, kwargs, rows)
-            visit(node, value, args)
+                value, before = self._sum(node, args, kwargs, rows)
+            visit(node, value, args, before)
             return value
 
         with torch.inference_mode():
@@ -118,18 +127,21 @@ class Adversary:
         # Either the same rows meet again and again, or they are dealt anew.
         deal = self._deal if self.rng.random() < 0.5 else self.rng.permutation(rows)
         parts = np.array_split(deal, min(self.groups, rows))
-        result = None
+        result = before = None
         self.plans[node.name] = plans = []
         for part in parts:
             plan = self.plan or Plan.random(self.rng)
             plans.append((part, plan))
             where = torch.from_numpy(part)
             mine = [args[0][where], *args[1:]]
-            value = execute_sum(node.op, mine, kwargs, fmt, plan, self.rng)
+            value, sums = execute_sum(node.op, mine, kwargs, fmt, plan, self.rng)
             if result is None:
                 result = value.new_empty((rows, *value.shape[1:]))
+                before = torch.full(result.shape, torch.nan, dtype=torch.float64)
             result[where] = value
-        return result
+            if sums is not None:
+                before[where] = torch.from_numpy(sums)
+        return result, before
 
     def plan_of(self, name, row):
         """The plan that made ``row`` of a node, for messages."""

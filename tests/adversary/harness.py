@@ -37,6 +37,8 @@ class Tally:
     real: int = 0
     real_containments: int = 0
     exact: int = 0
+    before: int = 0
+    shares: dict = field(default_factory=dict)
     dead: int = 0
     samples: int = 0
     split: int = 0
@@ -49,15 +51,17 @@ class Tally:
         rare = ", ".join(
             f"{n} {k}" for n, k in sorted(self.records.items(), key=lambda i: i[1])[:5]
         )
-        return (
-            f"{self.executions} whole-program executions of {len(self.programs)} programs "
-            f"({dict(self.formats)}; {dict(self.regimes)})\n"
-            f"{self.containments} containments; {self.real} real executions, "
-            f"{self.real_containments} containments; {self.exact} exact values in pre-store "
-            f"intervals\nsamples that may overflow, not counted: {self.dead} of {self.samples}; "
-            f"values of split cells that reached an end of their interval: "
-            f"{self.at_end} of {self.split}\nrarest records: {rare}"
-        )
+        shares = ", ".join(f"{name} {share:.3f}" for name, share in sorted(self.shares.items()))
+        return f"""
+{self.executions} whole-program executions of {len(self.programs)} programs
+    {dict(self.formats)}, {dict(self.regimes)}
+{self.containments} values inside their intervals
+{self.real_containments} values of {self.real} real executions inside theirs
+{self.before} sums before the store inside theirs; {self.exact} exact values of sums
+    largest share of such an interval's radius: {shares}
+{self.dead} of {self.samples} samples may overflow and count from there on no more
+{self.at_end} of {self.split} values of split cells reached an end of their interval
+rarest records, by programs: {rare}"""
 
 
 class Spy(Step):
@@ -127,6 +131,25 @@ class Enclosures:
                 )
             tally(int(alive.sum()) * (v[0].numel() if len(v) else 0), lo, hi, v, alive)
 
+    def check_before(self, node, before, sample, tally, describe):
+        """Every sum inside its interval before the store: sharper than any stored value."""
+        alive = self.alive[node.name][sample].reshape(-1, *[1] * (before.dim() - 1))
+        lo, hi = (end[sample] for end in self.offered[node.name])
+        known = alive & ~before.isnan()
+        inside = (lo <= before) & (before <= hi) | ~known
+        if not bool(inside.all()):
+            at = tuple(torch.nonzero(~inside)[0].tolist())
+            raise Outside(
+                f"sum of {node.name}{list(at)}: {float(before[at])!r} outside "
+                f"[{float(lo[at])!r}, {float(hi[at])!r}]; {describe(at[0])}"
+            )
+        tally.before += int(known.sum())
+        wide = known & (hi - lo > 0)
+        if bool(wide.any()):
+            share = ((2 * before - lo - hi).abs() / (hi - lo))[wide].max()
+            name = f"{node.op.name} {self.program.input_dtype}".replace("torch.", "")
+            tally.shares[name] = max(tally.shares.get(name, 0.0), float(share))
+
 
 def real_numbers(value):
     """Tensors as arrays of fractions."""
@@ -168,7 +191,11 @@ def attack(case, tally, rng, repeats, exact_nodes=1):
         tally.split += int(split.sum())
         tally.at_end += int((split & ((v == lo) | (v == hi))).sum())
 
-    def visit(node, value, args):
+    def visit(node, value, args, before):
+        if before is not None:
+            boxes.check_before(
+                node, before, sample, tally, lambda r: f"{adversary.plan_of(node.name, r)}; {story}"
+            )
         boxes.check(
             node, value, sample, count, lambda n, r: f"{adversary.plan_of(n.name, r)}; {story}"
         )

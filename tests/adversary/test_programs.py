@@ -28,7 +28,7 @@ def campaign(seeds, repeats):
         case = seeded(seed)
         assert case.contractions >= 3
         attack(case, tally, np.random.default_rng(seed), repeats)
-    print(f"\n{tally}\n{time.process_time() - start:.0f} s of processor time")
+    print(f"{tally}\n{time.process_time() - start:.0f} s of processor time")
     # The run says nothing about samples that may overflow, and little where no cell is split.
     assert tally.dead <= 0.1 * tally.samples
     assert tally.at_end >= 0.05 * tally.split > 0

@@ -24,7 +24,7 @@ def point(*values: float) -> Interval:
 
 
 def test_a_tie_is_no_proof() -> None:
-    """DESIGN 2: margin = 2 delta exactly, and the first-index rule changes the answer."""
+    """Theory 2: margin = 2 delta exactly, and the first-index rule changes the answer."""
     p, q = point(0.375, 0.625), point(0.5, 0.5)
     found = bounds(p, q, p.lo)
     assert p.lo.argmax(dim=1).item() == 1

@@ -218,7 +218,7 @@ def single_to_odd(x: np.ndarray) -> np.ndarray:
 
 
 def nearest_by_odd(x: np.ndarray, fmt: Format) -> np.ndarray:
-    """To odd, then to nearest 16 bits: correct (DESIGN 7)."""
+    """To odd, then to nearest 16 bits: correct (theory 5)."""
     with np.errstate(over="ignore"):
         return single_to_odd(x).astype(NUMPY[fmt.name]).astype(np.float64)
 
