@@ -1,7 +1,7 @@
 """The error of a sum in any order: every bracketing, every permutation, FMA or not.
 
-Setting (Jeannerod & Rump, SIAM J. Matrix Anal. Appl. 34 (2013); docs/theory.md, section 4). A tree of
-m - 1 additions over m terms; every stored partial is a number of the accumulator's format;
+Setting (docs/theory.md, section 4; Jeannerod & Rump, SIAM J. Matrix Anal. Appl. 34 (2013)). A tree
+of m - 1 additions over m terms; every stored partial is a number of the accumulator's format;
 nothing overflows. P, N = sums of the positive terms and of the magnitudes of the negative ones,
 S = P + N, Q = max(P, N) = (S + |s|)/2 where s = P - N is the exact sum.
 

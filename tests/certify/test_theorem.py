@@ -37,7 +37,7 @@ def test_a_tie_is_no_proof() -> None:
 
 
 def test_margin_is_over_all_executions_of_m32() -> None:
-    """F15: {(1, 0), (0.125, 0.875)} against (0.5625, 0.4375); one run alone would pass."""
+    """{(1, 0), (0.125, 0.875)} against (0.5625, 0.4375); one run alone would pass."""
     m32, m16 = box((0.125, 1.0), (0.0, 0.875)), point(0.5625, 0.4375)
     run = torch.tensor([[1.0, 0.0]], dtype=torch.float64)
     found = bounds(m32, m16, run)

@@ -190,7 +190,7 @@ def check_overflow(fan_in: int) -> tuple[int, int]:
 
 @pytest.mark.parametrize("fan_in", [1, 2, 3])
 def test_overflow_of_a_partial_sum_is_announced(fan_in: int) -> None:
-    """F6.3: the total may be in range and a partial sum not; the check is before rounding."""
+    """the total may be in range and a partial sum not; the check is before rounding."""
     real, announced = check_overflow(fan_in)
     print(f"\nfan-in {fan_in}: {real} samples overflow in some order, {announced} are announced")
     assert real <= announced

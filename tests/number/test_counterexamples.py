@@ -1,6 +1,7 @@
-"""The counterexamples F1 to F6: each shortcut is left by an execution, the bound in use is not.
+"""Each shortcut in the error of a sum is left by a counterexample.
 
-F8 is in ``test_interval.py``, F18 in ``test_rounding.py``, F6.3 (overflow) in ``test_contract.py``.
+The midpoint's is in ``test_interval.py``, double rounding in ``test_rounding.py``, overflow of
+partial sums in ``test_contract.py``.
 """
 
 from collections.abc import Sequence
@@ -31,7 +32,7 @@ def left(acc: Accumulation, machine: Machine, terms: Sequence[int], products: in
     return False
 
 
-# --- F1: an FMA does not remove the rounding of the product ----------------------------------
+# --- an FMA does not remove the rounding of the product ----------------------------------
 
 
 @pytest.mark.parametrize(
@@ -63,7 +64,7 @@ def test_f1_products_that_round_are_one_more_rounding_per_term() -> None:
     assert not left(row_rounded(4), machine, (135, 150), 2)
 
 
-# --- F2: products underflow ----------------------------------------------------------------------
+# --- products underflow ----------------------------------------------------------------------
 
 
 def test_f2_underflow_of_products_in_strict16() -> None:
@@ -94,7 +95,7 @@ def test_f2_binary16_products_do_not_underflow() -> None:
     contract_checks.check_boxes(boxes, acc, Machine(BINARY32, boxes.scale))
 
 
-# --- F3: flush to zero, denormals are zero -------------------------------------------------------
+# --- flush to zero, denormals are zero -------------------------------------------------------
 
 FLUSHED = {
     "product of two normal numbers": ([2.0**-64], [1.5 * 2.0**-64], None),
@@ -176,7 +177,7 @@ def test_a_real_kernel_reaches_the_witness() -> None:
     assert total - (magnitude + signed) * total > 1 + Fraction(1, 2**11)  # rounds to 1 + 2^-10
 
 
-# --- F4: rounding that is not to nearest ---------------------------------------------------------
+# --- rounding that is not to nearest ---------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -192,7 +193,7 @@ def test_f4_no_first_form_for_faithful_rounding(mode: str, terms: tuple[int, ...
     assert coefficients(len(terms), acc) is None
 
 
-# --- F5: over intervals --------------------------------------------------------------------------
+# --- over intervals --------------------------------------------------------------------------
 
 
 def box(lo: Sequence[float], hi: Sequence[float], w: Sequence[float]) -> Boxes:
@@ -222,7 +223,7 @@ def test_f5_a_term_counts_although_its_midpoint_is_zero(monkeypatch: pytest.Monk
         contract_checks.check_boxes(boxes, row_exact(3), machine)
 
 
-# --- F6: what the theorem presupposes ------------------------------------------------------------
+# --- what the theorem presupposes ------------------------------------------------------------
 
 
 def worst_of_two_roundings(wider: int) -> Fraction:

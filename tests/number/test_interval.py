@@ -39,7 +39,7 @@ def test_ball_of_any_binary32_interval(x: float, y: float) -> None:
 
 @pytest.mark.parametrize("fmt", [BFLOAT16, BINARY32], ids=lambda f: f.name)
 def test_plain_midpoint_and_radius_leave_the_interval(fmt: Format) -> None:
-    """F8: mid = (lo + hi)/2 and rad = (hi - lo)/2 in binary64 lose an end, often."""
+    """mid = (lo + hi)/2 and rad = (hi - lo)/2 in binary64 lose an end, often."""
     box = checks.random_intervals(fmt, 20_000, 0)
     lost = len(list(checks.outside(box, (box.lo + box.hi) / 2, (box.hi - box.lo) / 2)))
     print(f"\nplain mid/rad, {fmt.name}: an end outside in {lost} of {box.lo.numel()}")

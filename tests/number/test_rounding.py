@@ -119,7 +119,7 @@ def test_round_to_odd_agrees(fmt: Format) -> None:
 
 @short
 def test_directed_is_sound_but_not_tight(fmt: Format) -> None:
-    """Down first gives a lower end that may be one number too low, never too high (F18)."""
+    """Down first gives a lower end that may be one number too low, never too high."""
     x, expected = checks.cells(fmt)
     low = checks.nearest_directed(x, fmt, -np.inf)
     high = checks.nearest_directed(x, fmt, np.inf)

@@ -261,7 +261,7 @@ def test_truncation_is_not_a_row() -> None:
 
 @pytest.mark.parametrize("mode", ["truncate", "up", "faithful"])
 def test_faithful_additions_with_twice_the_roundoff(mode: str) -> None:
-    """Master bound with 2u; the first form is false for them, so no bound at all (F4)."""
+    """Master bound with 2u; the first form is false for them, so no bound at all."""
     fmt = WIDE[4]
     acc = Accumulation(fmt, 2 * fmt.unit_roundoff, 0.0, 0.0)
     for m, binades in ((2, 3), (3, 2)):

@@ -186,7 +186,7 @@ def test_arithmetic_that_overflows_marks_its_sample_only(name: str, other: float
 
 
 def test_a_sum_whose_partials_may_overflow_is_marked() -> None:
-    """F6: the total is small, but an order exists in which a partial sum leaves binary32."""
+    """the total is small, but an order exists in which a partial sum leaves binary32."""
     big = 2.0**127
     x = torch.tensor([[big, big, -big, -big], [1.0, 1.0, 1.0, 1.0]])
     for fmt in (BINARY32, BFLOAT16):
