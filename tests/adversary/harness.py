@@ -81,10 +81,9 @@ def spied(program: Program):
 
     def watch(node):
         def enclose(step, *args, **kwargs):
-            spy = Spy(step.arithmetic, step.storage, step.samples)
-            value = node.op.enclose(spy, *args, **kwargs)
-            step.overflow |= spy.overflow
-            found[node.name] = spy.offered
+            step.__class__ = Spy  # the very same step, that remembers
+            value = node.op.enclose(step, *args, **kwargs)
+            found[node.name] = step.offered
             return value
 
         return replace(node, op=replace(node.op, enclose=enclose))
@@ -107,7 +106,9 @@ class Enclosures:
             self.alive[node.name] = alive.clone()
             kept.extend(zip(parts, self.values[node.name], strict=True))
 
-        self.overflow = Encloser(watched, TORCH_CPU)(x, visit).overflow
+        enclosed = Encloser(watched, TORCH_CPU)(x, visit)
+        self.overflow, self.certain = enclosed.overflow, enclosed.certain
+        self.index = {node.name: k for k, node in enumerate(program.nodes, start=1)}
         for now, then in kept:  # a later node must not write into an earlier one's interval
             assert torch.equal(now.lo, then.lo)
             assert torch.equal(now.hi, then.hi)
@@ -130,6 +131,12 @@ class Enclosures:
                     f"{describe(node, at[0])}"
                 )
             tally(int(alive.sum()) * (v[0].numel() if len(v) else 0), lo, hi, v, alive)
+        lost = (self.certain & (self.overflow == self.index[node.name]))[sample]
+        if bool(lost.any()) and isinstance(value, torch.Tensor):
+            finite = torch.isfinite(value).flatten(1).all(dim=1) & lost
+            if bool(finite.any()):
+                row = int(finite.nonzero()[0])
+                raise Outside(f"{node.name} does not overflow for certain; {describe(node, row)}")
 
     def check_before(self, node, before, sample, tally, describe):
         """Every sum inside its interval before the store: sharper than any stored value."""

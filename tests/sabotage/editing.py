@@ -20,22 +20,25 @@ import pytest
 
 @dataclass(frozen=True)
 class Edit:
-    """In ``module``, the text ``old``, which occurs once, is replaced by ``new``."""
+    """In ``module``, the text ``old``, which occurs once, is replaced by ``new``; then the rest."""
 
     module: str
     old: str
     new: str
+    rest: tuple[tuple[str, str], ...] = ()
 
     @contextmanager
     def applied(self) -> Iterator[None]:
         """Execute the edited code inside the block."""
         module = import_module(self.module)
         source = inspect.getsource(module)
-        found = source.count(self.old)
-        assert found == 1, f"{self.module} has {found} times: {self.old}"
+        for old, new in ((self.old, self.new), *self.rest):
+            found = source.count(old)
+            assert found == 1, f"{self.module} has {found} times: {old}"
+            source = source.replace(old, new)
         edited = types.ModuleType(module.__name__)
         edited.__file__, edited.__package__ = module.__file__, module.__package__
-        exec(compile(source.replace(self.old, self.new), "sabotage", "exec"), vars(edited))
+        exec(compile(source, "sabotage", "exec"), vars(edited))
         changed = []
         theirs = dict(_functions(edited))
         for name, function in _functions(module):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +28,7 @@ from errbound.number import (
     nearest,
 )
 from errbound.ops import BY_TARGET, Constant, Step, _shapes
-from errbound.program import program_of
+from errbound.program import Program, program_of
 from errbound.verdict import Certifier, pair_of
 from tests.number.exact import round_fraction
 
@@ -114,15 +115,21 @@ def every_addition_rounds_down() -> None:
     """m - 1 additions are needed; emulated, and the real kernel at several batch sizes."""
     box = linear(BINARY16, point(*DOWN_X), DOWN_W)
     stays(chain(products(DOWN_X, DOWN_W)), box, BINARY16)
-    layer = nn.Linear(8, 1, bias=False).eval()
-    with torch.no_grad():
-        layer.weight.copy_(row(*DOWN_W))
-    program = program_of(layer, torch.zeros(2, 8), torch.float16)
+    layer, program = one_layer()
     found = Encloser(program, TORCH_CPU)(row(*DOWN_X).half()).output
     for batch in (1, 2, 9):
         with torch.inference_mode():
-            for y in layer.half()(row(*DOWN_X).half().expand(batch, -1)).double()[:, 0].tolist():
+            for y in layer(row(*DOWN_X).half().expand(batch, -1)).double()[:, 0].tolist():
                 stays(Fraction(y), found, BINARY16)
+
+
+@cache
+def one_layer() -> tuple[nn.Module, Program]:
+    """A linear layer with these weights, in binary16, and its program."""
+    layer = nn.Linear(8, 1, bias=False).eval()
+    with torch.no_grad():
+        layer.weight.copy_(row(*DOWN_W))
+    return layer.half(), program_of(layer, torch.zeros(2, 8), torch.float16)
 
 
 UP = (2.0**-11 - 2.0**-20, *[2.0**-24] * 10)
@@ -144,14 +151,12 @@ def a_bias_to_which_small_terms_are_added() -> None:
     stays(chain([Fraction(1), *products(UP, UP_W)]), box, BINARY16)
 
 
-def a_bias_and_one_term() -> None:
-    """1 + 2^-24 (1 + 2^-10): one addition, because the bias is a term."""
-    fine = 2.0**-24
-    for sign in (1, -1):
-        box = linear(BINARY32, point(fine), (1.0,), 1.0 + sign * 2.0**-23)
-        stays(chain([Fraction(1.0 + sign * 2.0**-23), Fraction(fine)]), box, BINARY32)
-    box = linear(BINARY16, point(2.0**-11, 2.0**-24), (1.0, 1.0), 1.0)
-    stays(chain([Fraction(1), Fraction(2.0**-11), Fraction(2.0**-24)]), box, BINARY16)
+def a_bias_and_one_product() -> None:
+    """1 + 2^-11 (1 + 0.7 * 2^-13): the one addition loses the end and leaves a tie."""
+    x, w = 1055 * 2.0**-16, 1988 * 2.0**-16
+    assert 0 < Fraction(x) * Fraction(w) - Fraction(1, 2**11) < Fraction(1, 2**24)
+    box = linear(BINARY16, point(x), (w,), 1.0)
+    stays(chain([Fraction(1), Fraction(x) * Fraction(w)]), box, BINARY16)
 
 
 P = 2.0**-12
@@ -185,7 +190,7 @@ def flushed_products() -> None:
 
 
 def flushed_sums() -> None:
-    """1.5 * 2^-126 - 2^-126 = 2^-127, and eight times that: terms are normal, the sum is not."""
+    """1.5 * 2^-126 - 2^-126 = 2^-127: the terms are normal, the sum is not."""
     x, w = (1.5 * 2.0**-126, 2.0**-126), (1.0, -1.0)
     stays(Fraction(0), linear(BFLOAT16, point(*x), w), BFLOAT16)
 
@@ -197,14 +202,17 @@ def flushed_operands() -> None:
 
 
 def padding_is_no_term() -> None:
-    """Exact: a corner sees one product, which binary32 holds, so its cell is determined."""
-    x = torch.full((1, 1, 2, 2), 1.5, dtype=torch.float16)
-    weight = Constant(torch.full((1, 1, 2, 2), 683 / 1024, dtype=torch.float16))
+    """Exact: one pixel under nine weights is one product, which binary32 holds: no error at all.
+
+    The product lies 2^-20 below a tie, nearer than eight additions would err.
+    """
+    x = torch.full((1, 1, 1, 1), 2015 / 1024, dtype=torch.float16)
+    weight = Constant(torch.full((1, 1, 3, 3), 2017 / 1024, dtype=torch.float16))
     step = Step(TORCH_CPU, BINARY16, 1)
     box = CONV.enclose(step, Interval.point(x), weight, None, [1, 1], [1, 1])
-    for i, j in itertools.product((0, 2), repeat=2):
-        lo, hi = float(box.lo[0, 0, i, j]), float(box.hi[0, 0, i, j])
-        assert lo == hi == 1.0, f"one exact product is stored as 1.0, not [{lo}, {hi}]"
+    right = round_fraction(Fraction(2015 * 2017, 2**20), BINARY16)
+    lo, hi = Fraction(float(box.lo)), Fraction(float(box.hi))
+    assert lo == hi == right, f"one product is {float(right)}, not [{float(lo)}, {float(hi)}]"
 
 
 # --- the analysis' own arithmetic ----------------------------------------------------------------
@@ -299,7 +307,7 @@ WITNESSES: tuple[Callable[[], None], ...] = (
     every_addition_rounds_down,
     a_box_around_zero_whose_additions_round_up,
     a_bias_to_which_small_terms_are_added,
-    a_bias_and_one_term,
+    a_bias_and_one_product,
     two_products_round_apart,
     products_underflow,
     flushed_products,

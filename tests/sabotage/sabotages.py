@@ -1,0 +1,131 @@
+"""The sabotages: each a mistake that was feared, written into the package's source."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from errbound.arithmetic import TORCH_CPU
+from errbound.number import BFLOAT16, BINARY32, accumulation
+
+from .editing import Edit, Fault, Row
+
+ROUNDING = "errbound.number.rounding"
+SUMMATION = "errbound.number.summation"
+INTERVAL = "errbound.number.interval"
+SHAPES = "errbound.ops._shapes"
+NORMAL, HALF = TORCH_CPU.sums["float32"], TORCH_CPU.sums["bfloat16"]
+NEAREST = "    return x.add_(s).sub_(s)\n"
+POINTS = "if x.lo is not x.hi or acc.input_absolute:"
+
+SABOTAGES: dict[str, tuple[Fault, ...]] = {
+    "wrong rounding direction: lower end of a sum": (
+        Edit(SHAPES, "return centre - radius,", "return centre + radius,"),
+    ),
+    "wrong rounding direction: upper end of a sum": (
+        Edit(SHAPES, "centre - radius, centre.add_(radius)", "centre - radius, centre - radius"),
+    ),
+    "wrong rounding direction: outward widening": (
+        Edit(ROUNDING, "lo - (lo.abs() * own + grown)", "lo + (lo.abs() * own + grown)"),
+    ),
+    "wrong rounding direction: store truncates": (
+        Edit(
+            ROUNDING,
+            NEAREST,
+            "    t = (x + s).sub_(s)\n"
+            "    q = s * 2.0**-52 / 1.5\n"
+            "    return x.copy_(torch.where(t.abs() > x.abs(), t - q * x.sign(), t))\n",
+        ),
+    ),
+    "m off by one": (Edit(SUMMATION, "additions = (count - 1.0)", "additions = (count - 2.0)"),),
+    "m counted by mid != 0": (
+        Edit(SHAPES, "nonzero = (x.lo != 0) | (x.hi != 0)", "nonzero = ball.mid != 0"),
+    ),
+    "Q from the midpoint sum alone": (
+        Edit(
+            SHAPES,
+            "radius.addcmul_(apply(rad, weight.magnitude, None), 1.0 + bound.signed)",
+            "radius.add_(apply(rad, weight.magnitude, None))",
+        ),
+    ),
+    "S without the bias": (
+        Edit(
+            SHAPES,
+            "apply(reach, weight.magnitude, None if bias is None else bias.magnitude)",
+            "apply(reach, weight.magnitude, None)",
+        ),
+    ),
+    "Q without the bias": (
+        Edit(
+            SHAPES,
+            "radius.addcmul_(centre.abs(),",
+            "radius.addcmul_(apply(ball.mid, weight.exact, None).abs(),",
+        ),
+    ),
+    "the bias is no term": (
+        Edit(SHAPES, "count(nonzero) + (0 if bias is None else 1)", "count(nonzero)"),
+    ),
+    "FMA credited": (
+        Edit(
+            SUMMATION,
+            "half + acc.product * grow,",
+            "half + acc.product * grow * (count <= 1),",
+            (("nodes = count if acc.product > 0.0 else additions", "nodes = additions"),),
+        ),
+    ),
+    "missing product rounding of M32": (
+        Row(TORCH_CPU.sums, "float32", replace(NORMAL, product=0.0)),
+    ),
+    "missing eta": (Row(TORCH_CPU.sums, "float32", replace(NORMAL, product_absolute=0.0)),),
+    "missing flush": (Row(TORCH_CPU.sums, "bfloat16", accumulation(BFLOAT16, BINARY32)),),
+    "missing flush of products": (
+        Row(TORCH_CPU.sums, "bfloat16", replace(HALF, product_absolute=0.0)),
+    ),
+    "missing flush of products and additions": (
+        Row(TORCH_CPU.sums, "bfloat16", replace(HALF, addition_absolute=0.0, product_absolute=0.0)),
+    ),
+    "missing flush of operands": (
+        Row(TORCH_CPU.sums, "bfloat16", replace(HALF, input_absolute=0.0)),
+    ),
+    "missing flush of weights": (
+        Edit(SHAPES, "if weight.has_subnormal and acc.input_absolute:", "if False:"),
+    ),
+    "missing own error (gamma)": (Edit(SHAPES, "own = gamma(fan_in + 1)", "own = 0.0"),),
+    "inexact midpoint ignored": (
+        Edit(
+            INTERVAL,
+            "torch.maximum(box.hi - mid, mid - box.lo).mul_(inflate(1))",
+            "(box.hi - box.lo).mul_(0.5)",
+        ),
+    ),
+    "radius of a box left out": (Edit(SHAPES, POINTS, "if False:"),),
+    "double rounding (f64.half())": (
+        Edit(ROUNDING, NEAREST, "    return x.copy_(x.to(fmt.dtype))\n"),
+    ),
+    "input not rounded (M16)": (
+        Edit(
+            "errbound.verdict.issue",
+            "self.enclosers[name](stored[start : start + rows], visit)",
+            "self.enclosers[name](x[start : start + rows], visit)",
+        ),
+    ),
+    "M32's weights rounded": (
+        Edit(
+            "errbound.verdict.pair",
+            "(program_of(wide, example, f.dtype) for f in (BINARY32, fmt))",
+            "(program_of(wide.to(fmt.dtype), example, f.dtype) for f in (BINARY32, fmt))",
+        ),
+    ),
+    "padding counted as terms": (
+        Edit(
+            "errbound.ops.conv",
+            "return sums if groups == 1",
+            "sums = torch.full_like(sums, fan_in)\n        return sums if groups == 1",
+        ),
+    ),
+    "wrong tie rule: away from zero": (
+        Edit(ROUNDING, NEAREST, "    return x.mul_(1 + 2.0**-50).add_(s).sub_(s)\n"),
+    ),
+    "wrong tie rule: toward zero": (
+        Edit(ROUNDING, NEAREST, "    return x.mul_(1 - 2.0**-50).add_(s).sub_(s)\n"),
+    ),
+}
