@@ -46,6 +46,11 @@ def _enclose(step: Step, x: Interval, weight: Constant, bias: Constant | None = 
     return hull(once, twice)
 
 
+def _check(x: Any, *_: Any, **__: Any) -> None:
+    if x.dim() < 2:
+        raise ValueError("its input has one dimension; it must be (N, ..., features)")
+
+
 def _terms(x: Array, weight: Array, bias: Array | None = None) -> Terms:
     return Terms(x[..., None, :], weight, bias)
 
@@ -77,6 +82,8 @@ LINEAR = Op(
     exact=exact_sum(_terms),
     terms=_terms,
     cases=_cases,
+    domain="finite inputs of shape (N, ..., features)",
+    check=_check,
 )
 
 OPS = (LINEAR,)

@@ -18,7 +18,10 @@ KINDS = (
     "wide",  # every magnitude
 )
 WEIGHTS = (*["normal"] * 6, *KINDS, "pairs", "ties")
-REGIMES = (*["unit"] * 9, *["edge"] * 4, "tiny", "tiny", "border", "border", "big")
+REGIMES = (*["unit"] * 8, *["edge"] * 4, *["tiny", "border"] * 2, "thin", "thin", "light", "big")
+"""Size of activations: about 1; the same with a first sum from ``edges``; at the smallest normal
+number, from the start or after a first sum of tiny products; a first sum of subnormal operands
+with huge weights, or of huge operands with subnormal weights; near overflow."""
 
 
 def draw(rng, shape, fmt, kind, scale=1.0):
@@ -97,12 +100,18 @@ def unit_of(regime, fmt):
     """The size of activations, biases and added constants in a regime."""
     if regime in ("tiny", "border"):
         return 2.0 ** (fmt.emin + 3)
+    if regime in ("thin", "light"):
+        return 2.0 ** (fmt.emin // 4)
     return 2.0 ** (fmt.emax - 3) if regime == "big" else 1.0
 
 
 def inputs(rng, samples, shape, fmt, regime):
     """A batch of inputs in the format's dtype: every sample of another kind."""
-    scale = 2.0 ** (fmt.emin // 2 + 1) if regime == "border" else unit_of(regime, fmt)
+    scale = {
+        "border": 2.0 ** (fmt.emin // 2 + 1),
+        "thin": 2.0 ** (fmt.emin - 1),
+        "light": 2.0 ** (-3 * fmt.emin // 4),
+    }.get(regime, unit_of(regime, fmt))
     rows = []
     for k in range(samples):
         if k == samples - 1:
@@ -146,8 +155,13 @@ def fill(net, rng, fmt, regime):
             if isinstance(module, torch.nn.Linear | torch.nn.Conv2d):
                 fan_in = module.weight[0].numel()
                 scale = fan_in**-0.5 if regime != "big" else 0.5 / fan_in
-                if regime == "border" and first:
-                    scale *= 2.0 ** (fmt.emin // 2 + 1)
+                if first:
+                    factors = {
+                        "border": fmt.emin // 2 + 1,
+                        "thin": -3 * fmt.emin // 4,
+                        "light": fmt.emin,
+                    }
+                    scale *= 2.0 ** factors.get(regime, 0)
                 first = False
                 _set(module.weight, rng, fmt, scale, WEIGHTS)
                 if module.bias is not None:

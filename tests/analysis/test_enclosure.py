@@ -55,7 +55,7 @@ def test_every_node_of_a_run_lies_in_its_interval(name: str, dtype: torch.dtype)
         assert found.overflow.tolist() == [-1] * batch
         assert not bool(found.certain.any())
         values: dict[str, Any] = {}
-        output = execute(p, x, lambda node, value, v=values: v.__setitem__(node.name, value))  # type: ignore[misc]
+        output = execute(p, x, lambda node, value, v=values: v.__setitem__(node.name, value))
         assert bool(found.output.contains(output).all())
         assert boxes
         for node, intervals in boxes.items():
@@ -154,7 +154,7 @@ def chunked(p: Program, x: Tensor, sizes: list[int]) -> list[list[Interval]]:
     encloser, found = Encloser(p, TORCH_CPU), []
     for part in x.split(sizes):
         boxes: list[Interval] = []
-        encloser(part, lambda n, v, _, b=boxes: b.extend(v if isinstance(v, list) else [v]))  # type: ignore[misc]
+        encloser(part, lambda n, v, _, b=boxes: b.extend(v if isinstance(v, list) else [v]))
         found.append(boxes)
     return found
 
@@ -256,6 +256,7 @@ def test_flushed_subnormals_are_refused_when_an_encloser_is_made() -> None:
     Encloser(p, TORCH_CPU)
 
 
+@pytest.mark.filterwarnings("ignore:TF32")
 def test_settings_that_narrow_binary32_are_refused() -> None:
     p = frozen("rebound", torch.float32)
     with torch.backends.mkldnn.flags(enabled=False), pytest.raises(InputError, match="oneDNN"):
@@ -263,8 +264,8 @@ def test_settings_that_narrow_binary32_are_refused() -> None:
     Encloser(p, TORCH_CPU)
 
 
-def test_the_module_is_built_once_for_all() -> None:
-    """An encloser gives the same intervals again, and for rows that it has not seen."""
+def test_an_encloser_can_be_used_again() -> None:
+    """It gives the same intervals again, whatever it has enclosed meanwhile."""
     module, shape = build("convolutions")
     p = program_of(module, inputs(shape, 2), torch.float16)
     encloser = Encloser(p, TORCH_CPU)

@@ -39,6 +39,7 @@ REFUSED: list[tuple[str, tuple[Any, ...], dict[str, Any], str]] = [
     ("pad", (X, [1, 1], "constant", float("nan")), {}, "not finite"),
     ("constant_pad", (X, [1, 1], 0.1), {}, "rounded differently"),
     ("conv2d", (IMAGE[0], torch.randn(4, 3, 1, 1)), {}, "dimensions"),
+    ("linear", (torch.randn(3), torch.randn(4, 3), None), {}, "one dimension"),
     ("cat", ([X, torch.ones(3, 4, 5, dtype=torch.int64)], 1), {}, "integers"),
 ]
 
