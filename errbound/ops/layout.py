@@ -199,6 +199,14 @@ SELECT = _moving(
     lambda n: [(1, 2), (2, -1)],
     check=_along,
 )
+NARROW = _moving(
+    "narrow",
+    ("aten.narrow.default",),
+    "a run of consecutive entries along a dimension",
+    torch.narrow,
+    lambda n: [(1, 1, 2), (2, 0, 1)],
+    check=_along,
+)
 CHUNK = _moving(
     "chunk",
     ("aten.chunk.default",),
@@ -292,6 +300,7 @@ OPS = (
     TRANSPOSE,
     SLICE,
     SELECT,
+    NARROW,
     CHUNK,
     SPLIT,
     CAT,

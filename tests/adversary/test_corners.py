@@ -217,6 +217,35 @@ def test_an_interval_with_a_subnormal_end_may_be_zero(lo):
     assert float(image.lo) <= 0.0
 
 
+@pytest.mark.parametrize("fmt", [H, B, S], ids=lambda f: f.name)
+def test_a_term_counts_by_what_it_may_be(fmt):
+    """All midpoints are 0, and at a corner every addition errs outward by 3/8 ulp of 1.
+
+    The corner: 1, then seven times 1.25 * 2^-24, each of which lifts the partial sum by 2^-23.
+    """
+    m = 8
+    x, w = torch.full((1, m), 5 * 2.0**-10), torch.full((1, m), 2.0**-16)
+    x[0, 0] = w[0, 0] = 1.0
+    box = Interval(-x.double(), x.double())
+    x, w = x.to(fmt.dtype), w.to(fmt.dtype)
+    step = Spy(TORCH_CPU, fmt, 1)
+    image = LINEAR.enclose(step, box, Constant(w))
+    for sign in (1, -1):
+        value, before = execute_sum(
+            LINEAR, (sign * x, w), {}, fmt, Plan(), np.random.default_rng(1)
+        )
+        assert abs(before.item()) == 1 + 7 * 2.0**-23
+        assert float(step.offered[0]) <= before.item() <= float(step.offered[1])
+        assert bool(image.contains(value).all())
+    # The same with every input of a convolution's window.
+    shaped = Interval(box.lo.reshape(1, 2, 2, 2), box.hi.reshape(1, 2, 2, 2))
+    step = Spy(TORCH_CPU, fmt, 1)
+    CONV.enclose(step, shaped, Constant(w.reshape(1, 2, 2, 2)))
+    assert (
+        float(step.offered[0]) <= -(1 + 7 * 2.0**-23) < 1 + 7 * 2.0**-23 <= float(step.offered[1])
+    )
+
+
 def test_sums_without_flush_are_one_value_where_nothing_is_lost():
     """Exact sums have points for intervals: the enclosure is not sound by being wide."""
     x, w = torch.tensor([[3.0, -4.0, 0.5]]), torch.tensor([[2.0, 1.0, 8.0]])
