@@ -25,3 +25,9 @@ def identical(a: Any, b: Any) -> bool:
     kind = BITS.get(a.dtype, a.dtype)
     same = a.dtype == b.dtype and a.shape == b.shape
     return same and torch.equal(a.contiguous().view(kind), b.contiguous().view(kind))
+
+
+def overload(target: str) -> Any:
+    """The function that a graph calls under this name, "aten.add.Tensor"."""
+    namespace, name, kind = target.split(".")
+    return getattr(getattr(getattr(torch.ops, namespace), name), kind)

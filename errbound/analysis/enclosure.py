@@ -85,9 +85,9 @@ class Encloser:
     def _fold(self, node: Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A node that depends on constants alone: the kernel's own result is used.
 
-        Sound for operators without freedom of order; sums over constants are not folded.
+        Sound only for operators without any freedom; others are refused.
         """
-        if node.op.terms is not None:
+        if not node.op.determined:
             raise NotConstant(node.where)
         if node.name not in self._folded:
             value = node.op.call(
@@ -100,10 +100,13 @@ class Encloser:
 
 
 class NotConstant(InputError):
-    """A sum over weights: its order is free, so it is not one constant."""
+    """A sum or an elementary function of weights: more than one result is possible."""
 
     def __init__(self, where: str) -> None:
-        super().__init__(f"{where}: weights computed from weights by a sum are not supported yet")
+        super().__init__(
+            f"{where}: weights computed from weights by a sum or an elementary function are not "
+            "supported yet; compute them once and store them as a buffer"
+        )
 
 
 def _varies(value: Any) -> bool:

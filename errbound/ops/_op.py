@@ -120,7 +120,7 @@ class Step:
         """
         limit = fmt.overflow_threshold
         self.stores += fmt is self.storage
-        if not (float(hi.max()) < limit and float(lo.min()) > -limit) and lo.numel():
+        if lo.numel() and not (float(hi.max()) < limit and float(lo.min()) > -limit):
             bad = ~((hi < limit) & (lo > -limit))
             self.overflow |= bad.reshape(self.samples, -1).any(dim=1)
             if fmt is self.storage:
@@ -201,6 +201,7 @@ class Op:
             ``BatchMoved`` concerns operands that depend on the input only.
         moves: only moves, selects or compares stored numbers: nothing is rounded.
         shares: the result may share storage with the first operand (views, identities).
+        shaped: integer arguments are the shape of the output.
     """
 
     name: str
@@ -217,3 +218,9 @@ class Op:
     check: Callable[..., None] | None = None
     moves: bool = False
     shares: bool = False
+    shaped: bool = False
+
+    @property
+    def determined(self) -> bool:
+        """Whether stored operands leave one result, whatever the order, layout or code path."""
+        return self.terms is None and not self.lemma.startswith("measured")

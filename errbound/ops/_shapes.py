@@ -225,8 +225,10 @@ def tabulated(
     def enclose(step: Step, x: Interval) -> Interval:
         if step.storage.precision < 16:
             inputs, low, high = _envelope(call, step.storage)
-            at_lo = torch.searchsorted(inputs, x.lo.contiguous(), right=False)
-            at_hi = torch.searchsorted(inputs, x.hi.contiguous(), right=True) - 1
+            # An end that is no finite input (of a sample that is out of range) takes the last.
+            last = len(inputs) - 1
+            at_lo = torch.searchsorted(inputs, x.lo.contiguous(), right=False).clamp_(max=last)
+            at_hi = torch.searchsorted(inputs, x.hi.contiguous(), right=True).sub_(1).clamp_(min=0)
             return Interval(low[at_lo], high[at_hi])
         error = step.arithmetic.functions[name]
         lo, hi = reference(x.lo), reference(x.hi)

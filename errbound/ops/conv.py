@@ -122,9 +122,18 @@ def _terms(
     )
 
 
-def _check(x: Any, *_: Any, **__: Any) -> None:
+def _check(
+    x: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Pair = 1,
+    padding: Pair | str = 0,
+    dilation: Pair = 1,
+    groups: int = 1,
+) -> None:
     if x.dim() != 4:
         raise ValueError(f"its input has {x.dim()} dimensions; it must be (N, C, H, W)")
+    _amount(weight.shape, padding, dilation)
 
 
 def _cases(g: torch.Generator, dtype: torch.dtype, size: int) -> Iterator[Case]:

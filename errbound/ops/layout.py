@@ -29,6 +29,7 @@ def _moving(
     exact: Callable[..., Any] | None = None,
     inputs: int = 1,
     shares: bool = True,
+    shaped: bool = False,
 ) -> Op:
     """A record of an operator that moves numbers; ``args(size)``: its other arguments in tests.
 
@@ -66,6 +67,7 @@ def _moving(
         check=check,
         moves=True,
         shares=shares,
+        shaped=shaped,
     )
 
 
@@ -158,6 +160,7 @@ RESHAPE = _moving(
     "the same numbers in row-major order, another shape",
     torch.reshape,
     lambda n: [([3, 4 * n],), ([3, -1],), ([3, 2, 2, n],)],
+    shaped=True,
 )
 UNFLATTEN = _moving(
     "unflatten",
@@ -166,6 +169,7 @@ UNFLATTEN = _moving(
     torch.unflatten,
     lambda n: [(1, [2, 2])],
     check=_along,
+    shaped=True,
 )
 PERMUTE = _moving(
     "permute",

@@ -20,8 +20,9 @@ def _operand(step: Step, value: Any, *, stored: bool) -> Interval:
     """An operand as the kernel sees it.
 
     A Python scalar, or a tensor of no dimensions in another dtype, is converted to the storage
-    format (``stored``: add, subtract) or to the intermediate format (multiply, divide); a tensor
-    of integers is converted to the storage format, or used as a scalar if it has one entry.
+    format (``stored``: add, subtract, and as first operand) or to the intermediate format (second
+    operand of multiply, divide); a tensor of integers is converted to the storage format, or used
+    as a scalar if it has one entry.
     """
     if isinstance(value, Interval):
         return value
@@ -46,9 +47,7 @@ def _binary(corners: Corners, *, stored: bool, swap: bool = False) -> Callable[.
 
     def enclose(step: Step, a: Any, b: Any, **_: Any) -> Interval:
         first, second = (b, a) if swap else (a, b)
-        lo, hi = corners(
-            _operand(step, first, stored=stored), _operand(step, second, stored=stored)
-        )
+        lo, hi = corners(_operand(step, first, stored=True), _operand(step, second, stored=stored))
         return step.compute_(lo, hi)
 
     return enclose

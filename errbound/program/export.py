@@ -244,7 +244,7 @@ class _Freezer:
             raise InputError(f"{place}: dimension 0 is no longer the batch")
         elif not all(isinstance(s, int) for s in first.shape[1:]):
             raise InputError(f"{place}: the shape of a sample depends on the batch size")
-        elif self._misaligned(node, first.dim()):
+        elif self._misaligned(node, first.dim(), BY_TARGET[_target(node)].moves):
             raise InputError(f"{place}: it combines one sample with another")
         return first.dtype
 
@@ -252,11 +252,14 @@ class _Freezer:
         """Whether nothing that ``node`` reads depends on the input."""
         return all(n.name in self.fixed for n in node.all_input_nodes)
 
-    def _misaligned(self, node: fx.Node, rank: int) -> bool:
-        """Whether broadcasting would align an operand's batch with another dimension."""
+    def _misaligned(self, node: fx.Node, rank: int, moves: bool) -> bool:
+        """Whether broadcasting would align an operand's batch with another dimension.
+
+        An operator that moves the numbers of one tensor may change its rank; no other may.
+        """
         values = [n.meta.get("val") for n in node.all_input_nodes if n.name not in self.fixed]
         ranks = [v.dim() for v in values if isinstance(v, Tensor)]
-        return len(ranks) > 1 and any(r != rank for r in ranks)
+        return (len(ranks) > 1 or not moves) and any(r != rank for r in ranks)
 
     def _share(self, node: fx.Node, shares: bool) -> None:
         """Note that the result of a view shares storage with its operand."""
@@ -271,7 +274,7 @@ class _Freezer:
     def _write(self, node: fx.Node, place: str) -> None:
         """After ``a.op_()``: later uses of ``a`` mean the result; other views must be dead."""
         written = node.all_input_nodes[0] if node.all_input_nodes else node
-        group = self.aliases.get(written.name, {written.name})
+        group = self.aliases.setdefault(written.name, {written.name})
         for constant in sorted(group & self.constants.keys()):
             raise InputError(
                 f"{place}: it writes to the constant {constant} in place, as a model in training "
@@ -279,7 +282,8 @@ class _Freezer:
             )
         for other in group - {written.name, node.name}:
             uses = next(n for n in self.graph.nodes if n.name == other).users
-            if any(self.position[u.name] > self.position[node.name] for u in uses):
+            # the write itself included: it would read the other view before the write
+            if any(self.position[u.name] >= self.position[node.name] for u in uses):
                 raise InputError(f"{place}: it writes in place through a view of {other}")
         dtypes = {
             n.meta["val"].dtype

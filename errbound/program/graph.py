@@ -114,6 +114,17 @@ class Program:
             h.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
         return h.hexdigest()
 
+    @cached_property
+    def depends_on_batch_size(self) -> bool:
+        """Whether a size decides more than shapes, so that only whole batches may be analysed."""
+        sizes = {n.name for n in self.nodes if n.dtype is None}
+        return any(
+            r.name in sizes
+            for n in self.nodes
+            if n.dtype is not None and not n.op.shaped
+            for r in refs((n.args, n.kwargs))
+        )
+
     def select(self, output: str) -> Program:
         """The same program with another of its outputs as the result.
 
@@ -130,7 +141,18 @@ class Program:
         Raises ``InputError`` where the graph alone does not tell what a halved model would do:
         constants made in ``forward`` and literal dtypes are not converted by ``Module.half()``.
         """
-        literal = [
+        dtypes = {n.name: n.dtype for n in self.nodes} | {
+            name: t.dtype for name, t in self.constants.items()
+        }
+        dtypes[self.input] = self.input_dtype
+
+        def promoted(node: Node) -> bool:
+            """Made floating-point from integers: in what dtype, only the module can tell."""
+            read = [d for r in refs((node.args, node.kwargs)) if (d := dtypes[r.name]) is not None]
+            real = node.dtype is not None and node.dtype.is_floating_point
+            return real and bool(read) and not any(d.is_floating_point for d in read)
+
+        literal = [n.where for n in self.nodes if promoted(n)] + [
             n.where
             for n in self.nodes
             for a in (*n.args, *n.kwargs.values())

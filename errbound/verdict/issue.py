@@ -153,7 +153,7 @@ class Certifier:
         output = execute(program, stored, lambda node, value: seen.__setitem__(node.name, value))
         watch = Watch(name, stored, seen, counted)
         parts = []
-        rows = self._rows(seen, x.shape[0])
+        rows = x.shape[0] if program.depends_on_batch_size else self._rows(seen, x.shape[0])
         for start in range(0, x.shape[0], rows):
 
             def visit(node: Node, value: Any, alive: Tensor, start: int = start) -> None:

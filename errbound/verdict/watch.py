@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from errbound.errors import InputError
 from errbound.number import BY_DTYPE, Format, Interval, ulp
 from errbound.program import Node
 
@@ -119,6 +120,11 @@ class Watch:
         for box, observed in zip(each(value), each(self.seen[node.name]), strict=True):
             if not isinstance(box, Interval):
                 continue
+            if observed.dtype != node.dtype:
+                raise InputError(
+                    f"{node.where}: torch computes {node.op.name} in {observed.dtype}, the program "
+                    f"says {node.dtype}; certify the module itself instead of an archive"
+                )
             fmt, observed = BY_DTYPE[observed.dtype], observed[rows]
             if not everyone:
                 self.ran_over[rows] |= ~_finite(observed) & ~alive & self.counted[rows]

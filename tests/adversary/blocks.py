@@ -195,6 +195,8 @@ def tensors(d, shape):
             (lambda s, x: x + s.t0, "x + t0"),
             (lambda s, x: x - s.t0 * s.t1, "x - t0 t1"),
             (lambda s, x: s.t0 - x, "t0 - x"),
+            (lambda s, x: torch.tensor(0.3) * x, "constant x"),
+            (lambda s, x: x / torch.tensor(1.3), "x / constant"),
             (lambda s, x: x * s.t1, "x t1"),
             (lambda s, x: x.clone().mul_(s.t1).add_(s.t0), "mul_ add_"),
             (lambda s, x: x / (s.t1.sigmoid() + 0.5), "x / (sigmoid(t1) + 0.5)"),
@@ -320,6 +322,11 @@ def select(d, shape):
     if d.chance(0.5):
         return _do("x[:, 0]", lambda s, x: x[:, 0])
     return _do("x[..., -1]", lambda s, x: x[..., -1])
+
+
+@block(1, 2, 3)
+def narrow(d, shape):
+    return _do("narrow", lambda s, x: x.narrow(1, 0, (shape[0] + 1) // 2))
 
 
 @block(1, 2, 3, weight=2)

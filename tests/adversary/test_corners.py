@@ -15,6 +15,7 @@ import pytest
 import torch
 from torch import nn
 
+from errbound.analysis import execute
 from errbound.arithmetic import TORCH_CPU
 from errbound.errors import InputError
 from errbound.number import BFLOAT16, BINARY16, BINARY32, Interval
@@ -22,7 +23,7 @@ from errbound.ops import BY_TARGET, Constant
 from errbound.program.export import program_of
 
 from .emulator import execute_sum
-from .harness import Spy
+from .harness import Enclosures, Spy
 from .sums import BIASES, ORDERS, SHAPES, Plan
 
 LINEAR, CONV, NORM, AVERAGE, ADAPTIVE = (
@@ -256,6 +257,37 @@ def test_sums_without_flush_are_one_value_where_nothing_is_lost():
         assert float(step.offered[1] - step.offered[0]) < 1e-5
         if fmt is H:
             assert float(image.lo) == float(image.hi) == 6.0
+
+
+class Scalars(nn.Module):
+    """Constants of one number, of another dtype than the activations, on either side."""
+
+    def __init__(self, large):
+        super().__init__()
+        self.register_buffer("n", torch.tensor(4099))
+        self.register_buffer("m", torch.tensor([4099, large, -3, 10003, 7]))
+
+    def forward(self, x):
+        third = torch.tensor(0.3)
+        parts = [third * x, x * third, third / x, x / third, third - x, x - third, x + third]
+        parts += [self.n * x, x * self.n, self.n / x, x / self.n, self.n - x, x + self.n]
+        parts += [self.m * x * 2.0**-12, self.m / x * 2.0**-12, x / self.m]
+        return torch.cat(parts, 1)
+
+
+@pytest.mark.parametrize("fmt", [H, B, S], ids=lambda f: f.name)
+def test_constants_of_another_dtype_are_rounded_as_the_kernel_rounds_them(fmt):
+    x = torch.randn(40, 5, generator=torch.Generator().manual_seed(1))
+    x = (x + x.sign() * 0.1).to(fmt.dtype)
+    program = program_of(Scalars(2051 if fmt is H else 2**24 + 1).eval(), x, fmt.dtype)
+    boxes, tally = Enclosures(program, x), []
+    everyone = torch.arange(len(x))
+    execute(
+        program,
+        x,
+        lambda n, v: boxes.check(n, v, everyone, lambda k, *_: tally.append(k), lambda *_: n.where),
+    )
+    assert sum(tally) > 3000
 
 
 def test_negative_divisors_are_refused():

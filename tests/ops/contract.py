@@ -118,6 +118,8 @@ def calls(op: Op, case: Case) -> Iterator[Call]:
     if two and tensors[1].dim() and tensors[1].dtype == tensors[0].dtype:
         other = case.args[1].expand_as(case.args[0]).contiguous()
         yield Call(op, (other,), lambda ls: (case.args[0], *ls), case.kwargs)
+    if two and tensors[1].dim() == 0 and not divides(op):
+        yield Call(op, case.args[:1], lambda ls: (case.args[1], *ls), case.kwargs)
 
 
 def all_calls(op: Op, fmt: Format, size: int) -> Iterator[Call]:

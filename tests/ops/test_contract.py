@@ -11,13 +11,20 @@ from errbound.ops import OPS, Op
 from . import contract
 
 formats = pytest.mark.parametrize("fmt", FORMATS, ids=lambda f: f.name)
-sizes = pytest.mark.parametrize("size", contract.SIZES)
-records = pytest.mark.parametrize("op", contract.WITH_CASES, ids=lambda op: op.name)
+records_and_sizes = pytest.mark.parametrize(
+    ("op", "size"),
+    [
+        pytest.param(
+            op, n, id=f"{op.name}-{n}", marks=[pytest.mark.slow] * (op.moves and n in (7, 64))
+        )
+        for op in contract.WITH_CASES
+        for n in contract.SIZES
+    ],
+)
 
 
-@records
+@records_and_sizes
 @formats
-@sizes
 def test_a_point_encloses_what_the_kernel_returns(op: Op, fmt: Format, size: int) -> None:
     g = torch.Generator().manual_seed(1)
     for plain in contract.all_calls(op, fmt, size):
@@ -30,9 +37,8 @@ def test_a_point_encloses_what_the_kernel_returns(op: Op, fmt: Format, size: int
             assert variant != "plain" or alive == step.samples
 
 
-@records
+@records_and_sizes
 @formats
-@sizes
 def test_a_box_encloses_what_the_kernel_returns_inside(op: Op, fmt: Format, size: int) -> None:
     g = torch.Generator().manual_seed(2)
     checked = 0
@@ -50,9 +56,8 @@ def test_a_box_encloses_what_the_kernel_returns_inside(op: Op, fmt: Format, size
     assert checked >= 12
 
 
-@records
+@records_and_sizes
 @formats
-@sizes
 def test_a_smaller_box_gives_a_smaller_interval(op: Op, fmt: Format, size: int) -> None:
     g = torch.Generator().manual_seed(3)
     for plain in contract.all_calls(op, fmt, size):

@@ -115,22 +115,22 @@ def test_exact_sums_lie_inside_before_and_after_the_store(op: Op, fmt: Format, s
 @formats
 @sizes
 def test_exact_arithmetic_rounded_twice_lies_inside(op: Op, fmt: Format, size: int) -> None:
-    keep = BINARY32 if op.name in ("mul", "div") else fmt
 
-    def operand(value: Any) -> Any:
-        """Scalars and other dtypes as ``meaning`` says; integers of one entry as scalars."""
+    def operand(value: Any, place: int) -> Any:
+        """Scalars and other dtypes as the record says; integers of one entry as scalars."""
         if isinstance(value, torch.dtype):
             return value
         if not isinstance(value, Tensor):
             value = torch.tensor(float(value), dtype=torch.float64)
         scalar = value.dim() == 0 and value.dtype != fmt.dtype
         if scalar or not value.is_floating_point():
-            to = keep if value.numel() == 1 else fmt
+            wide = op.name in ("mul", "div") and place == 1 and value.numel() == 1
+            to = BINARY32 if wide else fmt
             value = value.double().to(to.dtype)
         return rational(value)
 
     for call, at, found, _ in points(op, fmt, size):
-        args = [operand(a) for a in call.build(at)]
+        args = [operand(a, place) for place, a in enumerate(call.build(at))]
         exact = np.asarray(op.exact(*args, **call.kwargs), dtype=object)
         y = np.vectorize(fraction, otypes=[object])(exact)
         inside(stored(y, call.storage), found)

@@ -12,18 +12,12 @@ from torch import Tensor
 
 from errbound.number import FORMATS, Format
 from errbound.ops import BY_TARGET, OPS, Case, Op
-from tests.helpers import identical
+from tests.helpers import identical, overload
 
 from . import contract
 
 formats = pytest.mark.parametrize("fmt", FORMATS, ids=lambda f: f.name)
 ATEN = [(op, t) for op in contract.WITH_CASES for t in op.targets]
-
-
-def overload(target: str) -> Any:
-    """The function that a graph calls under this name."""
-    namespace, name, kind = target.split(".")
-    return getattr(getattr(getattr(torch.ops, namespace), name), kind)
 
 
 def variants(op: Op, target: str, fmt: Format, size: int) -> Iterator[Case]:

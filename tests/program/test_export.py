@@ -14,15 +14,16 @@ from torch.nn import functional as F
 from errbound.analysis import execute
 from errbound.errors import InputError
 from errbound.number import BFLOAT16, BINARY16, BINARY32
-from errbound.ops import OPS
+from errbound.ops import OPS, Op
 from errbound.program import Program, freeze, program_of, trace
-from tests.helpers import identical
+from tests.helpers import identical, overload
 
 from .zoo import IMAGE, ROW, ZOO, Does, build, frozen, inputs
 
 DTYPES = [torch.float32, torch.float16, torch.bfloat16]
 dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=str)
 names = pytest.mark.parametrize("name", ZOO)
+TENSORS = [op for op in OPS if next(op.cases(torch.Generator(), torch.float16, 7), None)]
 
 
 def run(module: nn.Module, x: Tensor) -> Any:
@@ -79,10 +80,44 @@ def test_an_archive_of_one_batch_size_executes_what_the_module_does(name: str) -
     assert identical(execute(program, x), run(module, x))
 
 
-def test_the_zoo_uses_every_record() -> None:
-    used = {n.op.name for name in ZOO for n in frozen(name, torch.float32).nodes}
-    sizes = {op.name for op in OPS if op.name.startswith("integer_")}  # in graphs, never in use
-    assert used | sizes == {op.name for op in OPS}
+def accepting(op: Op, args: tuple[Any, ...]) -> Callable[..., Any]:
+    """The first overload of a record that takes these arguments and writes to none of them."""
+    for target in op.targets:
+        if not target.split(".")[1].endswith("_"):
+            try:
+                overload(target)(*args)
+            except RuntimeError:
+                continue
+            return overload(target)
+    raise AssertionError(f"no overload of {op.name} takes its own case")
+
+
+@pytest.mark.parametrize("op", TENSORS, ids=lambda op: op.name)
+def test_a_program_of_every_record_executes_what_the_module_does(op: Op) -> None:
+    """From the record's own cases: any new record is traced and executed."""
+    done = 0
+    for case in op.cases(torch.Generator().manual_seed(0), torch.float16, 7):
+        x, *rest = case.args
+        several = len(x) if isinstance(x, list) else 0
+        x = x[0] if several else x
+        if x.shape[0] < 2:
+            continue
+        function = accepting(op, case.args)
+        held = {f"t{i}": t for i, t in enumerate(rest) if isinstance(t, Tensor)}
+        plain = [None if isinstance(t, Tensor) else t for t in rest]
+
+        def forward(m: Any, x: Tensor, f: Any = function, p: Any = plain, n: int = several) -> Any:
+            return f([x] * n if n else x, *(getattr(m, f"t{i}", t) for i, t in enumerate(p)))
+
+        module = does(forward, **held).eval()
+        program = program_of(module, x, torch.float16)
+        assert op.name in {n.op.name for n in program.nodes}
+        outputs = run(module, x)
+        outputs = outputs if isinstance(outputs, list | tuple) else (outputs,)
+        for path, value in zip(program.outputs, outputs, strict=True):
+            assert identical(execute(program.select(path), x), value)
+        done += 1
+    assert done
 
 
 def test_a_batch_size_fixed_by_the_code_stays_fixed() -> None:
@@ -126,7 +161,7 @@ def test_weights_changed_after_freezing_change_nothing() -> None:
     program = freeze(exported)
     x = inputs(shape, 4)
     before = execute(program, x)
-    exported.module().half()  # type: ignore[no-untyped-call]  # converts the caller's parameters
+    exported.module().half()  # converts the caller's parameters
     assert next(module.parameters()).dtype is torch.float16
     assert identical(execute(program, x), before)
 

@@ -127,7 +127,7 @@ ZOO: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
                     F.pad(x, (1, 1, 1, 1), mode="replicate").flatten(1)[:, 3::2],
                     torch.constant_pad_nd(x, (1, 0), 1.5).flatten(1),
                     x.unflatten(1, (3, 1)).squeeze(2).select(2, 0).flatten(1),
-                    x.unsqueeze(1).clone().flatten(1),
+                    x.unsqueeze(1).clone().narrow(2, 1, 2).flatten(1),
                     *(p.flatten(1) for p in x.chunk(2, dim=2)),
                     *(p.flatten(1) for p in x.split([1, 2], dim=1)),
                     *(p.detach().flatten(1) for p in torch.split(x, 3, dim=-1)),
