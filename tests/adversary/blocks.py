@@ -199,7 +199,7 @@ def tensors(d, shape):
             (lambda s, x: x / torch.tensor(1.3), "x / constant"),
             (lambda s, x: x * s.t1, "x t1"),
             (lambda s, x: x.clone().mul_(s.t1).add_(s.t0), "mul_ add_"),
-            (lambda s, x: x / (s.t1.sigmoid() + 0.5), "x / (sigmoid(t1) + 0.5)"),
+            (lambda s, x: x / (s.t1 * s.t1 + 0.5), "x / (t1 t1 + 0.5)"),
         ]
     )
     return _do(text, f, _tensor(d, shape) * d.unit, _tensor(d, shape))

@@ -7,8 +7,9 @@ that stays far below every bound is a broken test: so would be a bound that noth
 The worst case. A partial sum that is 1 or just above loses any t <= 2^-24 that is added to it: a
 tie, which goes to the even neighbour 1. So the chain 1 + t + ... + t (m - 1 times t = 2^-24 = u)
 returns 1 and errs by (m-1)u, while Q = 1 + (m-1)u and the bound is (m-1)uQ/(1 - (m-1)u). Products
-of binary32 numbers are rounded besides: the leading one is chosen to lose u too. With a flush, the
-last f of the bound is lost by subnormal partial sums, at m = 1 and among them only.
+of binary32 numbers are rounded besides: the leading one is chosen to lose u too. Flushed
+sums stay near half of their bound: it pays for a flush of every product and of every addition, and
+a term that was flushed as a product has nothing left to lose in an addition.
 """
 
 from __future__ import annotations
