@@ -92,6 +92,7 @@ def _enclose(
         seen = mask.reshape(n, groups, c // groups, h, w).sum(dim=2, dtype=torch.float32)
         window = torch.ones(groups, 1, *kernel)
         sums = functional.conv2d(seen, window, None, pair(stride), pad, pair(dilation), groups)
+        sums = sums.round_()  # counts, whatever the kernel
         return sums if groups == 1 else sums.repeat_interleave(weight.shape[0] // groups, dim=1)
 
     return step.store_(*contract(step, x, weight, bias, apply, fan_in, count, step.sums))
