@@ -20,8 +20,8 @@ test: $(VENV)/.ready  ## the test suite without the exhaustive parts
 	$(BIN)/python -m pytest -n 2
 
 test-all: $(VENV)/.ready  ## everything: exhaustive suites, 100,000 executions, sabotage table
-	$(BIN)/python -m pytest -n 2 -m "slow or not slow"
-	$(BIN)/python -m pytest -s -q -m "slow or not slow" tests/adversary tests/sabotage
+	$(BIN)/python -m pytest -n 2 -m "slow or not slow" --ignore=tests/adversary --ignore=tests/sabotage
+	$(BIN)/python -m pytest -s -m "slow or not slow" tests/adversary tests/sabotage
 
 check: format lint types layers test docs-check  ## all that must hold before a commit
 
