@@ -1,0 +1,48 @@
+"""``errbound export``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from errbound.commands._common import load, open_data, say
+from errbound.errors import InputError
+from errbound.options import data_options, model_options
+
+
+@click.command()
+@click.argument("weights", metavar="WEIGHTS")
+@model_options
+@data_options(required=True)
+@click.option("-o", "--output", "target", required=True, metavar="FILE", help="The archive.")
+@click.option("--overwrite", is_flag=True, help="Replace the archive if it exists.")
+def export(
+    weights: str,
+    arch: str | None,
+    trust_pickle: bool,
+    data: str,
+    data_dir: str | None,
+    target: str,
+    overwrite: bool,
+) -> int:
+    """Write WEIGHTS as a torch.export archive; the data give the shape.
+
+    \b
+    Example:
+      errbound export weights.pth --arch mypkg.models:LeNet --data mnist \\
+          -o model.pt
+    """
+    import torch
+
+    from errbound import api
+
+    loaded = load(weights, arch, trust_pickle)
+    if loaded.module is None:
+        raise InputError(f"{weights}: is a torch.export archive already")
+    if Path(target).exists() and not overwrite:
+        raise InputError(f"{target}: exists; --overwrite replaces it")
+    shape = open_data(data, data_dir).inputs.shape[1:]
+    api.export(loaded.module, torch.zeros(2, *shape), target)
+    say(f"wrote {target}; certify it with: errbound certify {target} --data {data}")
+    return 0
