@@ -11,8 +11,8 @@ from torch import Tensor
 
 from errbound.arithmetic import Arithmetic
 from errbound.errors import InputError
-from errbound.number import BY_DTYPE, Interval, require_subnormals
-from errbound.ops import Constant, Step
+from errbound.number import BINARY64, Interval, require_subnormals
+from errbound.ops import Constant, Step, perform
 from errbound.program import Node, Program
 
 Visit = Callable[[Node, Any, Tensor], None]
@@ -42,7 +42,7 @@ class Encloser:
         require_subnormals()
         if problem := arithmetic.broken():
             raise InputError(f"{arithmetic.name} does not describe this process: {problem}")
-        if program.input_dtype not in BY_DTYPE:
+        if program.storage(program.input_dtype) is None:
             raise InputError(f"a program in {program.input_dtype} has no enclosure: cast it")
         self.program = program
         self.arithmetic = arithmetic
@@ -60,13 +60,14 @@ class Encloser:
         finite = torch.isfinite(x)
         overflow = torch.where(finite.reshape(samples, -1).all(dim=1), -1, 0)
         certain = overflow == 0
+        storage_of = self.program.storage
         start = Interval.point(torch.where(finite, x, torch.zeros_like(x)))
 
         def evaluate(node: Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             if not _varies((args, kwargs)):
                 return self._fold(node, args, kwargs)
-            storage = BY_DTYPE.get(node.dtype) if node.dtype is not None else None
-            step = Step(self.arithmetic, storage or self.arithmetic.intermediate, samples)
+            storage = storage_of(node.dtype) or self.arithmetic.intermediate or BINARY64
+            step = Step(self.arithmetic, storage, samples)
             value = node.op.enclose(step, *args, **kwargs)
             if bool(step.overflow.any()):
                 here = step.overflow & (overflow < 0)
@@ -85,13 +86,19 @@ class Encloser:
     def _fold(self, node: Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A node that depends on constants alone: the kernel's own result is used.
 
-        Sound only for operators without any freedom; others are refused.
+        Sound only for operators without any freedom; others are refused. Over the reals these are
+        the ones that round nothing.
         """
-        if not node.op.determined:
+        reals = self.arithmetic.exact and node.dtype is not None
+        if not (node.op.moves if reals else node.op.determined):
             raise NotConstant(node.where)
         if node.name not in self._folded:
-            value = node.op.call(
-                *(_plain(a) for a in args), **{k: _plain(v) for k, v in kwargs.items()}
+            value = perform(
+                node.op,
+                self.arithmetic,
+                self.program.storage(node.dtype),
+                [_plain(a) for a in args],
+                {k: _plain(v) for k, v in kwargs.items()},
             )
             if node.dtype is None:
                 return value  # a size: it may change with the batch
@@ -104,8 +111,9 @@ class NotConstant(InputError):
 
     def __init__(self, where: str) -> None:
         super().__init__(
-            f"{where}: weights computed from weights by a sum or an elementary function are not "
-            "supported yet; compute them once and store them as a buffer"
+            f"{where}: weights computed from weights by a sum or an elementary function (or, over "
+            "the reals, by any operation) are not supported yet; compute them once and store them "
+            "as a buffer"
         )
 
 

@@ -1,4 +1,4 @@
-"""One real execution of a program, node by node, by torch's own kernels."""
+"""One real execution of a program, node by node: by torch's own kernels, or emulated."""
 
 from __future__ import annotations
 
@@ -8,24 +8,38 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from errbound.arithmetic import TORCH_CPU, Arithmetic
+from errbound.ops import perform
 from errbound.program import Node, Program
 
 
 def execute(
-    program: Program, x: Tensor, visit: Callable[[Node, Any], None] | None = None
+    program: Program,
+    x: Tensor,
+    visit: Callable[[Node, Any], None] | None = None,
+    arithmetic: Arithmetic = TORCH_CPU,
 ) -> Tensor:
-    """Run ``program`` on ``x`` (batch first, the program's input dtype).
+    """Run ``program`` on ``x`` (batch first, the program's input dtype) on the arithmetic's device.
 
-    Bit-identical to the module it was traced from: the same overloads on the same dtypes, only
-    that nothing is written in place. ``visit(node, value)`` sees every node's value.
+    Under ``torch-cpu`` bit-identical to the module it was traced from: the same overloads on the
+    same dtypes, only that nothing is written in place; formats without kernels of their own are
+    emulated. ``visit(node, value)`` sees every node's value, on the CPU.
     """
 
     def step(node: Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        value = node.op.call(*args, **kwargs)
+        storage = program.storage(node.dtype)
+        value = perform(node.op, arithmetic, storage, args, kwargs)
         if visit is not None:
-            visit(node, value)
+            visit(node, _on_cpu(value))
         return value
 
-    with torch.inference_mode():
-        result: Tensor = program.evaluate(x, program.constants, step)
-    return result
+    constants = {k: t.to(arithmetic.device) for k, t in program.constants.items()}
+    with torch.inference_mode(), arithmetic.settings():
+        result: Tensor = program.evaluate(x.to(arithmetic.device), constants, step)
+    return result.cpu()
+
+
+def _on_cpu(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_on_cpu(v) for v in value]
+    return value.cpu() if isinstance(value, Tensor) else value

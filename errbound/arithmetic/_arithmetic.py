@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from errbound.number import Accumulation, Format
@@ -16,6 +17,24 @@ class FunctionError:
     absolute: float
 
 
+class Faultless(Mapping[str, FunctionError]):
+    """Elementary functions without an error of their own: exact, then rounded."""
+
+    def __getitem__(self, name: str) -> FunctionError:
+        return FunctionError(0.0, 0.0)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
+def nothing_broken() -> str:
+    """For arithmetics that no setting of the process can contradict."""
+    return ""
+
+
 @dataclass(frozen=True)
 class Arithmetic:
     """An execution model: a *set* of executions, not one result.
@@ -24,16 +43,31 @@ class Arithmetic:
         name: what ``--arithmetic`` takes.
         summary: one line.
         assumptions: sentences printed with every certificate; each is falsified by a test.
-        intermediate: format in which a kernel computes before it rounds to storage.
         sums: per storage format (by name), how sums of products are formed.
-        functions: per elementary function, its error where no exhaustive table is possible.
+        functions: per elementary function, its error where no exhaustive table is used.
+        intermediate: format in which a kernel computes before it rounds to storage; None: every
+            single operation rounds to storage.
         broken: what in this process contradicts the assumptions, in words; "" if nothing does.
+        tables: 16-bit elementary functions are this machine's kernels, known by their tables.
+        late_bias: a bias may be added after the sum was stored, with a rounding of its own.
+        device: where torch runs the programs.
+        settings: a context in which they run, for settings that the assumptions need.
+        emulated: if not empty, observed runs are emulated instead, in the order that it states.
+        probed: tests have confronted the assumptions with the machine's kernels.
+        exact: nothing is rounded; intervals are those of the reals, moved outward.
     """
 
     name: str
     summary: str
     assumptions: tuple[str, ...]
-    intermediate: Format
     sums: Mapping[str, Accumulation]
     functions: Mapping[str, FunctionError]
-    broken: Callable[[], str]
+    intermediate: Format | None = None
+    broken: Callable[[], str] = nothing_broken
+    tables: bool = False
+    late_bias: bool = False
+    device: str = "cpu"
+    settings: Callable[[], AbstractContextManager[None]] = nullcontext
+    emulated: str = ""
+    probed: bool = True
+    exact: bool = False

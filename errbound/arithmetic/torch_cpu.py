@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from errbound.arithmetic._arithmetic import Arithmetic, FunctionError
-from errbound.number import BFLOAT16, BINARY16, BINARY32, accumulation
+from errbound.number import BFLOAT16, BINARY32, FORMATS, accumulation
 
 
 def _broken() -> str:
@@ -36,19 +36,18 @@ TORCH_CPU = Arithmetic(
         "of three or more dimensions may add the bias after that rounding, with another one",
         "binary16 and binary32 keep subnormals; bfloat16 sums may flush subnormal operands, "
         "products and partial sums to zero (oneDNN on AMX)",
+        "formats without kernels of their own (TF32, E4M3, E5M2) are emulated: binary32 kernels on "
+        "stored numbers, every result rounded to storage",
         "elementwise arithmetic is computed in binary32 and rounded to storage",
         "sigmoid and tanh of 16-bit values are those of this machine's kernels (exhaustive "
         "tables); in binary32 their error is the measured profile",
     ),
     intermediate=BINARY32,
-    sums={
-        BINARY32.name: accumulation(BINARY32, BINARY32),
-        BINARY16.name: accumulation(BINARY16, BINARY32),
-        BFLOAT16.name: accumulation(BFLOAT16, BINARY32, flush=True),
-    },
+    sums={f.name: accumulation(f, BINARY32, flush=f is BFLOAT16) for f in FORMATS},
     functions={
         "sigmoid": FunctionError(relative=2.0**-21, absolute=2.0**-125),
         "tanh": FunctionError(relative=2.0**-21, absolute=2.0**-125),
     },
     broken=_broken,
+    tables=True,
 )

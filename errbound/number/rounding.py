@@ -56,7 +56,7 @@ def nearest_(x: Tensor, fmt: Format) -> Tensor:
     of q, ties to the even multiple (s/q = 1.5 * 2^52 is even). Subtracting s is exact. Below
     emin the quantum is constant, hence the clamp.
     """
-    if fmt.dtype is torch.float32:
+    if fmt.precision == 24:
         return x.copy_(x.float())  # one hardware rounding, gradual underflow
     s = (x.view(torch.int64) & _EXPONENT_BITS).view(torch.float64)
     s.clamp_(min=fmt.min_normal).mul_(1.5 * 2.0 ** (53 - fmt.precision))
@@ -64,15 +64,25 @@ def nearest_(x: Tensor, fmt: Format) -> Tensor:
 
 
 def nearest(x: Tensor, fmt: Format) -> Tensor:
-    """``fl(x)``: binary64 ``x`` correctly rounded to ``fmt``, overflow to infinity included.
+    """``fl(x)``: binary64 ``x`` correctly rounded to ``fmt``, its overflow rule included.
 
     Returns a new binary64 tensor of numbers of ``fmt``; NaN stays NaN.
     """
     big = fmt.overflow_threshold
     over = x.abs() >= big
     rounded = nearest_(torch.where(over | x.isnan(), 0.0, x), fmt)
-    rounded = torch.where(over, torch.copysign(torch.full_like(x, torch.inf), x), rounded)
+    rounded = torch.where(over, torch.copysign(torch.full_like(x, fmt.overflow), x), rounded)
     return torch.where(x.isnan(), x, rounded)
+
+
+def stored(x: Tensor, fmt: Format) -> Tensor:
+    """``x``, of any floating-point dtype, rounded to ``fmt`` and held in ``fmt.dtype``.
+
+    torch rounds correctly from binary32 or less; from binary64 it would round twice.
+    """
+    if x.dtype is torch.float64 or fmt.emulated:
+        return nearest(x.double(), fmt).to(fmt.dtype)
+    return x.to(fmt.dtype)
 
 
 def ulp(x: Tensor, fmt: Format) -> Tensor:
@@ -86,7 +96,7 @@ def ulp(x: Tensor, fmt: Format) -> Tensor:
 
 def next_up(x: Tensor, fmt: Format) -> Tensor:
     """The smallest number of ``fmt`` above each ``x`` (numbers of ``fmt`` in binary64)."""
-    if fmt.dtype is torch.float32:
+    if fmt.precision == 24:
         single = x.float()
         return torch.nextafter(single, torch.full_like(single, torch.inf)).double()
     # x = -2^e exactly is the one place where the gap above is half the ulp of x's binade.

@@ -4,6 +4,7 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 from errbound.ops._op import BatchMoved, Case, Constant, Op, Operand, Step, Terms
+from errbound.ops._perform import perform
 
 _FAMILIES = sorted(m.name for m in iter_modules(__path__) if not m.name.startswith("_"))
 
@@ -12,4 +13,15 @@ OPS: tuple[Op, ...] = tuple(
 )
 BY_TARGET: dict[str, Op] = {target: op for op in OPS for target in op.targets}
 
-__all__ = ["BY_TARGET", "OPS", "BatchMoved", "Case", "Constant", "Op", "Operand", "Step", "Terms"]
+__all__ = [
+    "BY_TARGET",
+    "OPS",
+    "BatchMoved",
+    "Case",
+    "Constant",
+    "Op",
+    "Operand",
+    "Step",
+    "Terms",
+    "perform",
+]

@@ -16,7 +16,16 @@ import torch
 from torch import Tensor
 
 from errbound.arithmetic import Arithmetic
-from errbound.number import BY_DTYPE, Accumulation, Format, Interval, nearest_
+from errbound.number import (
+    BY_DTYPE,
+    Accumulation,
+    Format,
+    Interval,
+    down,
+    nearest,
+    nearest_,
+    up,
+)
 
 Array = np.ndarray[Any, Any]
 """An array of binary64 or of exact numbers (``Fraction``, ``arb``, ``mpf``): ``exact`` and
@@ -103,10 +112,27 @@ class Step:
         return self.arithmetic.sums[self.storage.name]
 
     @property
+    def intermediate(self) -> Format:
+        """The format in which the kernel computes before it rounds to storage."""
+        return self.arithmetic.intermediate or self.storage
+
+    @property
     def additions(self) -> Accumulation:
         """How this node adds stored numbers (no products, no flush)."""
-        middle = self.arithmetic.intermediate
-        return Accumulation(middle, middle.unit_roundoff, 0.0, 0.0)
+        middle = self.intermediate
+        u = 0.0 if self.arithmetic.exact else middle.unit_roundoff
+        return Accumulation(middle, u, 0.0, 0.0)
+
+    def scalar(self, value: float | Tensor, *, as_stored: bool) -> Tensor:
+        """A number of the program as the kernel uses it, in binary64.
+
+        Converted by torch to the dtype of storage, or of the intermediate format (emulated storage
+        computes in binary32); where every single operation rounds, numbers are rounded first.
+        """
+        given = torch.as_tensor(value, dtype=None if isinstance(value, Tensor) else torch.float64)
+        if self.arithmetic.emulated:
+            return nearest(given.double(), self.storage)
+        return given.to((self.storage if as_stored else self.intermediate).dtype).double()
 
     def per_sample(self, values: Tensor, rank: int) -> Tensor:
         """Reshape (samples,) to broadcast against a tensor of ``rank`` dimensions."""
@@ -117,8 +143,10 @@ class Step:
 
         Checked *before* rounding: a sample with an end at or beyond the overflow threshold (or
         NaN) is marked and its ends are replaced by finite ones, whose later values mean nothing.
+        Where nothing is rounded the ends move outward by one binary64 number instead, which covers
+        the one binary64 operation that they may come from.
         """
-        limit = fmt.overflow_threshold
+        limit = fmt.max_finite if self.arithmetic.exact else fmt.overflow_threshold
         self.stores += fmt is self.storage
         if lo.numel() and not (float(hi.max()) < limit and float(lo.min()) > -limit):
             bad = ~((hi < limit) & (lo > -limit))
@@ -129,6 +157,8 @@ class Step:
             top = fmt.max_finite
             lo.nan_to_num_(nan=-top).clamp_(-top, top)
             hi.nan_to_num_(nan=top).clamp_(-top, top)
+        if self.arithmetic.exact:
+            return Interval(down(lo), up(hi))
         return Interval(nearest_(lo, fmt), nearest_(hi, fmt))
 
     def store_(self, lo: Tensor, hi: Tensor) -> Interval:
@@ -142,7 +172,7 @@ class Step:
         rounding 53 bits to 24 afterwards gives the correctly rounded result, since 53 >= 2*24 + 2
         (Figueroa 1995), so the ends need no outward rounding.
         """
-        middle = self.arithmetic.intermediate
+        middle = self.intermediate
         box = self.round_(lo, hi, middle)
         return box if self.storage is middle else self.round_(box.lo, box.hi, self.storage)
 
@@ -202,6 +232,8 @@ class Op:
         moves: only moves, selects or compares stored numbers: nothing is rounded.
         shares: the result may share storage with the first operand (views, identities).
         shaped: integer arguments are the shape of the output.
+        emulate: where an execution that rounds every single operation is not given by ``terms`` or
+            by one operation per element: ``(fl, *args)`` on binary64 tensors, ``fl`` rounds.
     """
 
     name: str
@@ -219,6 +251,7 @@ class Op:
     moves: bool = False
     shares: bool = False
     shaped: bool = False
+    emulate: Callable[..., Tensor] | None = None
 
     @property
     def determined(self) -> bool:

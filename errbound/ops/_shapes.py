@@ -130,6 +130,33 @@ def contract(
     return centre - radius, centre.add_(radius)
 
 
+def stored_sums(
+    step: Step,
+    x: Interval,
+    weight: Constant,
+    bias: Constant | None,
+    apply: Callable[[Tensor, Tensor, Tensor | None], Tensor],
+    fan_in: int,
+    count: Callable[[Tensor], Tensor],
+    *,
+    channel: int,
+    late: bool = False,
+) -> Interval:
+    """A contraction, stored: by one rounding, or the bias added after it by another.
+
+    ``channel`` is the dimension of the output that the bias belongs to; ``late``: this kernel may
+    add the bias late, whatever the arithmetic says.
+    """
+    once = step.store_(*contract(step, x, weight, bias, apply, fan_in, count, step.sums))
+    if bias is None or not (late or step.arithmetic.late_bias):
+        return once
+    sums = step.store_(*contract(step, x, weight, None, apply, fan_in, count, step.sums))
+    shape = [1] * sums.lo.dim()
+    shape[channel] = -1
+    shift = bias.exact.reshape(shape)
+    return hull(once, step.compute_(sums.lo + shift, sums.hi + shift))
+
+
 def _check_partials(
     step: Step, reach: Tensor, weight: Constant, bias: Constant | None, limit: float
 ) -> None:
@@ -176,7 +203,7 @@ def window_sums(
         low, high = lo.clone(), hi.clone()
         for n in way:
             # The dividend is a number of the intermediate format and x -> x/n is nondecreasing.
-            box = step.round_(low / n, high / n, step.arithmetic.intermediate)
+            box = step.round_(low / n, high / n, step.intermediate)
             low, high = box.lo, box.hi
         box = step.store_(low, high)
         found = box if found is None else hull(found, box)
@@ -223,7 +250,7 @@ def tabulated(
     """
 
     def enclose(step: Step, x: Interval) -> Interval:
-        if step.storage.precision < 16:
+        if step.arithmetic.tables and step.storage.dtype.itemsize == 2:
             inputs, low, high = _envelope(call, step.storage)
             # An end that is no finite input (of a sample that is out of range) takes the last.
             last = len(inputs) - 1
@@ -232,8 +259,8 @@ def tabulated(
             return Interval(low[at_lo], high[at_hi])
         error = step.arithmetic.functions[name]
         lo, hi = reference(x.lo), reference(x.hi)
-        # Binary64 elementary functions err by far less than 2^-45 relative.
-        return step.store_(*widen(lo, hi, error.absolute, error.relative + 2.0**-45))
+        # Binary64 elementary functions err by far less than 2^-45 relative, and TINY64 absolute.
+        return step.store_(*widen(lo, hi, error.absolute + TINY64, error.relative + 2.0**-45))
 
     return enclose
 

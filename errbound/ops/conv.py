@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from errbound.number import Interval
 from errbound.ops._op import Array, Case, Constant, Op, Step, Terms
-from errbound.ops._shapes import contract, exact_sum
+from errbound.ops._shapes import exact_sum, stored_sums
 
 Pair = int | Sequence[int]
 
@@ -95,7 +95,7 @@ def _enclose(
         sums = sums.round_()  # counts, whatever the kernel
         return sums if groups == 1 else sums.repeat_interleave(weight.shape[0] // groups, dim=1)
 
-    return step.store_(*contract(step, x, weight, bias, apply, fan_in, count, step.sums))
+    return stored_sums(step, x, weight, bias, apply, fan_in, count, channel=1)
 
 
 def _terms(

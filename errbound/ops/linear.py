@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from errbound.number import Interval
 from errbound.ops._op import Array, Case, Constant, Op, Step, Terms
-from errbound.ops._shapes import contract, exact_sum, hull
+from errbound.ops._shapes import exact_sum, stored_sums
 
 
 def _affine(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -35,15 +35,11 @@ def _count(mask: Tensor) -> Tensor:
 
 
 def _enclose(step: Step, x: Interval, weight: Constant, bias: Constant | None = None) -> Interval:
-    fan_in = weight.shape[1]
-    lo, hi = contract(step, x, weight, bias, _affine, fan_in, _count, step.sums)
-    once = step.store_(lo, hi)
-    if bias is None or x.lo.dim() == 2:
-        return once
-    # The kernel may store x W^T first and then add the bias with a second rounding.
-    sums = step.store_(*contract(step, x, weight, None, _affine, fan_in, _count, step.sums))
-    twice = step.compute_(sums.lo + bias.exact, sums.hi + bias.exact)
-    return hull(once, twice)
+    # With three or more dimensions the kernel may store x W^T first and then add the bias.
+    late = x.lo.dim() > 2
+    return stored_sums(
+        step, x, weight, bias, _affine, weight.shape[1], _count, channel=-1, late=late
+    )
 
 
 def _check(x: Any, *_: Any, **__: Any) -> None:

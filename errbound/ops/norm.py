@@ -6,35 +6,46 @@ The kernel folds the statistics into two binary32 numbers per channel,
 
 (or b - fl(mean * alpha), which its binary16 code path computes), and evaluates
 fma(x, alpha, beta): a sum of two terms, not a formula whose error is relative to the result.
+Where every single operation rounds to storage, each step of the formula without fma does. Other
+machines may evaluate ((x - mean) * inverse) * w + b, whose error has the same size.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from errbound.number import Interval, down, up, widen
+from errbound.number import TINY64, U64, Interval, down, nearest, up, widen
 from errbound.ops._op import Array, Case, Constant, Op, Step, Terms
 
-
-def _alpha(weight: Tensor | None, var: Tensor, eps: float) -> Tensor:
-    """Binary32 scale per channel. The root goes through binary64: torch's own is not correct."""
-    shifted = var.float() + torch.tensor(eps, dtype=torch.float32)
-    inverse = 1.0 / shifted.double().sqrt().float()
-    return inverse if weight is None else inverse * weight.float()
+Rounding = Callable[[Tensor], Tensor]
 
 
-def _beta(alpha: Tensor, bias: Tensor | None, mean: Tensor) -> Interval:
-    """Binary32 shift per channel: fused or not."""
-    b = torch.zeros_like(alpha) if bias is None else bias.float()
-    separate = (b - mean.float() * alpha).double()
-    product = mean.double() * alpha.double()  # exact: 48 bits
-    fused = b.double() - product
-    low, high = down(fused).float().double(), up(fused).float().double()
+def _binary32(x: Tensor) -> Tensor:
+    return x.float().double()
+
+
+def _alpha(weight: Tensor | None, var: Tensor, eps: float, fl: Rounding = _binary32) -> Tensor:
+    """Scale per channel, every operation rounded by ``fl``.
+
+    One binary64 operation, then ``fl``, is one rounding; torch's own binary32 root is not correct.
+    """
+    shifted = fl(var.double() + fl(torch.tensor(eps, dtype=torch.float64)))
+    inverse = fl(1.0 / fl(shifted.sqrt()))
+    return inverse if weight is None else fl(inverse * weight.double())
+
+
+def _beta(alpha: Tensor, bias: Tensor | None, mean: Tensor, fl: Rounding = _binary32) -> Interval:
+    """Shift per channel: fused or not."""
+    b = torch.zeros_like(alpha) if bias is None else bias.double()
+    product = mean.double() * alpha  # exact: 48 bits
+    separate, fused = fl(b - fl(product)), b - product
+    low, high = fl(down(fused)), fl(up(fused))
     return Interval(torch.minimum(separate, low), torch.maximum(separate, high))
 
 
@@ -55,23 +66,62 @@ def _enclose(
     cudnn: bool = False,
 ) -> Interval:
     rank = x.lo.dim()
-    scale = _alpha(weight.value if weight else None, var.value, eps)
-    shift = _beta(scale, bias.value if bias else None, mean.value)
-    alpha = _channels(scale.double(), rank)
+    if step.arithmetic.exact or not step.arithmetic.probed:
+        return _formula(step, x, weight, bias, mean, var, eps)
+    fl = partial(nearest, fmt=step.intermediate)
+    scale = _alpha(weight.value if weight else None, var.value, eps, fl)
+    shift = _beta(scale, bias.value if bias else None, mean.value, fl)
+    alpha = _channels(scale, rank)
     below, above = (_channels(end, rank) for end in (shift.lo, shift.hi))
     # x alpha is exact in binary64 (48 bits). Fused, the kernel rounds x alpha + beta once;
     # otherwise the product errs by u |x alpha| + eta before.
     first, second = x.lo * alpha, x.hi * alpha
-    middle = step.arithmetic.intermediate
+    middle = step.intermediate
     product = torch.maximum(first.abs(), second.abs())
-    if product.numel() and not float(product.max()) < middle.max_finite:
-        # The product by itself may overflow where its sum with beta does not.
-        inside = product.reshape(step.samples, -1) < middle.max_finite
-        step.overflow |= ~inside.all(dim=1)
+    _mark(step, product)
     product.mul_(middle.unit_roundoff)
     lo = torch.minimum(first, second).add_(below)
     hi = torch.maximum(first, second).add_(above)
     return step.compute_(*widen(lo, hi, product.add_(middle.eta), roundings=1))
+
+
+def _formula(
+    step: Step,
+    x: Interval,
+    weight: Constant | None,
+    bias: Constant | None,
+    mean: Constant,
+    var: Constant,
+    eps: float,
+) -> Interval:
+    """The formula itself, for any way to evaluate it in at most 16 roundings of error u each.
+
+    alpha has relative error <= 6 u (sum, root or its reciprocal with two units of error, product),
+    so each of |x alpha|, |mean alpha| and |b| is changed by at most 12 u of itself by all
+    operations, fused or not (what underflows costs ``tiny``); where nothing rounds, u is that of
+    binary64.
+    """
+    rank = x.lo.dim()
+    u = U64 if step.arithmetic.exact else step.intermediate.unit_roundoff
+    scale = 1.0 / (var.exact + eps).sqrt()
+    scale = _channels(scale if weight is None else scale * weight.exact, rank)
+    centre = _channels(mean.exact, rank)
+    ends = (x.lo - centre) * scale, (x.hi - centre) * scale
+    lo, hi = torch.minimum(*ends), torch.maximum(*ends)
+    tiny = TINY64 if step.arithmetic.exact else step.intermediate.min_normal
+    size = (torch.maximum(x.lo.abs(), x.hi.abs()) + centre.abs()) * (scale.abs() + tiny)
+    if bias is not None:
+        shift = _channels(bias.exact, rank)
+        lo, hi, size = lo + shift, hi + shift, size + shift.abs()
+    _mark(step, size)
+    return step.compute_(*widen(lo, hi, size * (16.0 * u) + 8.0 * tiny, roundings=8))
+
+
+def _mark(step: Step, product: Tensor) -> None:
+    """A product by itself may overflow where its sum with beta does not."""
+    top = step.intermediate.max_finite
+    if product.numel() and not float(product.max()) < top:
+        step.overflow |= ~(product.reshape(step.samples, -1) < top).all(dim=1)
 
 
 def _root(value: Any) -> Any:
@@ -123,9 +173,27 @@ def _terms(
     rank = x.ndim
     return Terms(
         x[..., None],
-        _channels(scale.double(), rank).numpy()[..., None],
+        _channels(scale, rank).numpy()[..., None],
         _channels(_beta(scale, b, m).lo, rank).numpy(),
     )
+
+
+def _emulate(
+    fl: Rounding,
+    x: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    mean: Tensor,
+    var: Tensor,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+    cudnn: bool = False,
+) -> Tensor:
+    rank = x.dim()
+    scale = _alpha(weight, var, eps, fl)
+    shift = -fl(mean * scale) if bias is None else fl(bias - fl(mean * scale))
+    return fl(fl(x * _channels(scale, rank)) + _channels(shift, rank))
 
 
 def _laid_out(x: Any) -> bool:
@@ -176,6 +244,7 @@ BATCH_NORM = Op(
     enclose=_enclose,
     exact=_exact,
     terms=_terms,
+    emulate=_emulate,
     cases=_cases,
     domain="evaluation mode, contiguous or channels-last input",
     check=_check,

@@ -29,8 +29,7 @@ def _operand(step: Step, value: Any, *, stored: bool) -> Interval:
     if isinstance(value, Constant):
         if value.value.dim() and not value.value.is_floating_point():
             rounded, scalar = (
-                Interval.point(value.value.to(f.dtype))
-                for f in (step.storage, step.arithmetic.intermediate)
+                Interval.point(step.scalar(value.value, as_stored=s)) for s in (True, False)
             )
             return hull(rounded, scalar) if value.value.numel() == 1 else rounded
         if value.value.dim():
@@ -38,8 +37,7 @@ def _operand(step: Step, value: Any, *, stored: bool) -> Interval:
         if value.value.dtype is step.storage.dtype:
             return Interval.point(value.exact)
         value = float(value.value)
-    fmt = step.storage if stored else step.arithmetic.intermediate
-    return Interval.point(torch.tensor(float(value), dtype=torch.float64).to(fmt.dtype))
+    return Interval.point(step.scalar(value, as_stored=stored))
 
 
 def _binary(corners: Corners, *, stored: bool, swap: bool = False) -> Callable[..., Interval]:

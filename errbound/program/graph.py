@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from errbound.errors import InputError
-from errbound.number import Format
+from errbound.number import BINARY64, BY_DTYPE, Format, stored
 from errbound.ops import Op
 
 
@@ -58,6 +58,8 @@ class Program:
         batch: None if the batch size is free, else the only one the program accepts.
         output: the node whose value is the result.
         outputs: all outputs by path ("0", "logits", ...), for ``--output``.
+        emulated: the format whose numbers binary32 tensors hold (storage emulation); binary64
+            where they stand for reals (``exact``); None for what their dtype says.
     """
 
     nodes: tuple[Node, ...]
@@ -69,6 +71,22 @@ class Program:
     batch: int | None
     output: Ref
     outputs: Mapping[str, Ref]
+    emulated: Format | None = None
+
+    def storage(self, dtype: torch.dtype | None) -> Format | None:
+        """The format in which values of this dtype are stored; None for other than numbers."""
+        if self.emulated is not None and dtype is not None and dtype.is_floating_point:
+            return self.emulated
+        return None if dtype is None else BY_DTYPE.get(dtype)
+
+    def stored(self, x: Tensor) -> Tensor:
+        """``x``, binary32, rounded to the format of the program's input."""
+        fmt = self.storage(self.input_dtype)
+        return x.to(self.input_dtype) if fmt is None or fmt is BINARY64 else stored(x, fmt)
+
+    def exact(self) -> Program:
+        """The program over the reals, with these weights (M-infinity if this is M32)."""
+        return replace(self, emulated=BINARY64)
 
     def evaluate(
         self,
@@ -109,6 +127,8 @@ class Program:
             h.update(f"{node.name}={node.op.name}{node.args}{dict(node.kwargs)}".encode())
             h.update(str(node.dtype).encode())
         h.update(f"{self.input}{self.input_shape}{self.input_dtype}{self.output}".encode())
+        if self.emulated is not None:
+            h.update(self.emulated.name.encode())
         for name, tensor in sorted(self.constants.items()):
             h.update(f"{name}{tensor.dtype}{tuple(tensor.shape)}".encode())
             h.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
@@ -134,6 +154,19 @@ class Program:
             known = ", ".join(self.outputs)
             raise InputError(f"the model has no output {output!r}; its outputs are: {known}")
         return replace(self, output=self.outputs[output])
+
+    def followed_by(self, op: Op, *args: Any) -> Program:
+        """The same program with ``op(output, *args)``, stored in the output's dtype, as its result.
+
+        Raises ``InputError`` if the output is not a tensor that a node computes.
+        """
+        last = next((n for n in self.nodes if n.name == self.output.name), None)
+        if last is None or last.dtype is None:
+            raise InputError(
+                f"the model's output is no node's value, so {op.name} cannot follow it"
+            )
+        node = Node(f"{op.name}_of_output", op, (self.output, *args), {}, last.dtype, op.name)
+        return replace(self, nodes=(*self.nodes, node), output=Ref(node.name))
 
     def cast(self, fmt: Format) -> Program:
         """The program after ``Module.half()``: parameters and floating buffers rounded.
@@ -161,6 +194,11 @@ class Program:
         made = sorted(n for n in self.lifted if self.constants[n].is_floating_point())
         if literal or made:
             what = f"the constant {made[0]}" if made else f"the dtype at {literal[0]}"
+            if fmt.emulated:
+                raise InputError(
+                    f"{what} says its own dtype, and storage in {fmt.name} is emulated for weights "
+                    "and activations only: write it as a buffer, or choose float16 or bfloat16"
+                )
             raise InputError(
                 f"an archive does not tell how {what} is converted to {fmt.name}; certify the "
                 f"module itself (weights and --arch, or errbound.certify(module, ...))"
@@ -173,10 +211,11 @@ class Program:
             self,
             nodes=tuple(replace(n, dtype=convert(n.dtype)) for n in self.nodes),
             constants={
-                name: t.to(fmt.dtype) if t.is_floating_point() else t
+                name: stored(t, fmt) if t.is_floating_point() else t
                 for name, t in self.constants.items()
             },
             input_dtype=fmt.dtype,
+            emulated=fmt if fmt.emulated else None,
         )
 
 

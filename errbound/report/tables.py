@@ -140,11 +140,11 @@ def listed(models: dict[str, Program]) -> list[dict[str, str]]:
             "node": node.name,
             "operator": node.op.name,
             "where": node.where.split(", ")[0],
-            "dtype": str(node.dtype).removeprefix("torch."),
+            "format": fmt.name,
         }
         for model, program in models.items()
         for node in program.nodes
-        if node.dtype is not None
+        if (fmt := program.storage(node.dtype)) is not None
     ]
 
 
@@ -163,20 +163,20 @@ def nodes(records: Records) -> list[NodeRow]:
             total.setdefault(name, NodeSummary()).merge(NodeSummary(*counts))
     rows = []
     for node in records.header["nodes"]:
-        model, name, operator, where, dtype = node.values()
+        model, name, operator, where, fmt = node.values()
         found = total.get(f"{model}:{name}", NodeSummary())
-        rows.append(NodeRow(model, name, operator, where, found.cells, *_measures(found, dtype)))
+        rows.append(NodeRow(model, name, operator, where, found.cells, *_measures(found, fmt)))
     return rows
 
 
-def _measures(node: NodeSummary, dtype: str) -> tuple[float, float, float, float, float, float]:
+def _measures(node: NodeSummary, fmt: str) -> tuple[float, float, float, float, float, float]:
     if not node.cells:
         nan = math.nan
         return nan, nan, nan, nan, nan, nan
     share = node.split / node.cells
     mean = node.width_sum / node.split if node.split else 0.0
     largest = max(-node.low, node.high)
-    top = format_named(dtype).max_finite
+    top = format_named(fmt).max_finite
     headroom = math.nextafter(top / largest, 0.0) if largest else math.inf
     return share, mean, node.width_max, node.low, node.high, headroom
 

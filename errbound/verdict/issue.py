@@ -113,6 +113,7 @@ class Certifier:
                 f"M32 takes inputs of shape {m32.input_shape}, M16 of shape {m16.input_shape}"
             )
         self.format = fmt
+        self.arithmetic = arithmetic
         self.models = {"M32": m32, "M16": m16}
         self.enclosers = {k: Encloser(p, arithmetic) for k, p in self.models.items()}
         sizes = {p.batch for p in self.models.values()} - {None}
@@ -123,7 +124,9 @@ class Certifier:
         """Whether the output is (samples, two or more classes), so that an argmax makes sense."""
         program = self.models["M32"]
         shape = (self.batch or 2, *program.input_shape)
-        output = execute(program, torch.zeros(shape, dtype=program.input_dtype))
+        output = execute(
+            program, torch.zeros(shape, dtype=program.input_dtype), None, self.arithmetic
+        )
         return output.dim() == 2 and output.shape[1] >= 2
 
     def batch_of(self, x: Tensor) -> Batch:
@@ -148,10 +151,14 @@ class Certifier:
 
     def _side(self, name: str, x: Tensor, counted: Tensor) -> _Side:
         program = self.models[name]
-        stored = x.to(program.input_dtype)
+        stored = program.stored(x)
         seen: dict[str, Any] = {}
-        output = execute(program, stored, lambda node, value: seen.__setitem__(node.name, value))
-        watch = Watch(name, stored, seen, counted)
+
+        def keep(node: Node, value: Any) -> None:
+            seen[node.name] = value
+
+        output = execute(program, stored, keep, self.arithmetic)
+        watch = Watch(name, program, stored, seen, counted)
         parts = []
         rows = x.shape[0] if program.depends_on_batch_size else self._rows(seen, x.shape[0])
         for start in range(0, x.shape[0], rows):
@@ -183,6 +190,11 @@ def _conclude(sides: dict[str, _Side], sane: Tensor) -> Batch:
     samples = sane.shape[0]
     both = [sides["M32"], sides["M16"]]
     z32, z16 = (s.output[:samples].double() for s in both)
+    if z32.shape != z16.shape:
+        raise InputError(
+            f"M32 returns {tuple(z32.shape[1:])} values a sample, M16 {tuple(z16.shape[1:])}: "
+            "there is nothing to compare"
+        )
     box32, box16 = (s.box.rows(0, samples) for s in both)
     absent = ((both[0].first < 0) & (both[1].first < 0))[:samples]
     certain = (both[0].certain | both[1].certain)[:samples]

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from errbound.errors import InputError
-from errbound.number import BY_DTYPE, Format, Interval, ulp
-from errbound.program import Node
+from errbound.number import Format, Interval, ulp
+from errbound.program import Node, Program
 
 
 @dataclass
@@ -86,7 +86,7 @@ class Watch:
     """One model's run and its enclosures, compared as they appear.
 
     Args:
-        model: "M32" or "M16".
+        model: "M32" or "M16"; ``program``: the program.
         stored: the batch as the model stores it, (samples, ...).
         seen: the observed value(s) of every node, by name.
         counted: (samples,) bool; False for rows that stand in for no sample.
@@ -97,8 +97,11 @@ class Watch:
         escapes: the first escape of each node and chunk; empty unless something is wrong.
     """
 
-    def __init__(self, model: str, stored: Tensor, seen: dict[str, Any], counted: Tensor) -> None:
+    def __init__(
+        self, model: str, program: Program, stored: Tensor, seen: dict[str, Any], counted: Tensor
+    ) -> None:
         self.model = model
+        self.program = program
         self.seen = seen
         self.counted = counted
         self.ran_over = ~_finite(stored) & counted
@@ -125,7 +128,8 @@ class Watch:
                     f"{node.where}: torch computes {node.op.name} in {observed.dtype}, the program "
                     f"says {node.dtype}; certify the module itself instead of an archive"
                 )
-            fmt, observed = BY_DTYPE[observed.dtype], observed[rows]
+            fmt, observed = self.program.storage(observed.dtype), observed[rows]
+            assert fmt is not None
             if not everyone:
                 self.ran_over[rows] |= ~_finite(observed) & ~alive & self.counted[rows]
                 box, observed = Interval(box.lo[alive], box.hi[alive]), observed[alive]

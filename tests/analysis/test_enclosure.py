@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from errbound.analysis import Enclosed, Encloser, execute
 from errbound.arithmetic import TORCH_CPU
 from errbound.errors import InputError
-from errbound.number import BY_DTYPE, FORMATS, Format, Interval, nearest
+from errbound.number import BY_DTYPE, NATIVE, Format, Interval, nearest
 from errbound.program import Node, Program, program_of
 from tests.program.zoo import ROW, ZOO, Does, build, frozen, inputs
 
@@ -277,7 +277,7 @@ def test_an_encloser_can_be_used_again() -> None:
     assert not same(first.output, encloser(y).output)
 
 
-@pytest.mark.parametrize("fmt", FORMATS, ids=lambda f: f.name)
+@pytest.mark.parametrize("fmt", NATIVE, ids=lambda f: f.name)
 def test_exact_operators_determine_every_cell(fmt: Format) -> None:
     """relu, max-pool, layout: points stay points, to the bit."""
     p = program(

@@ -17,7 +17,7 @@ from errbound.number import (
     BFLOAT16,
     BINARY16,
     BINARY32,
-    FORMATS,
+    NATIVE,
     Accumulation,
     Format,
     Interval,
@@ -30,7 +30,7 @@ from .contract_checks import ERRORLESS, KINDS, Boxes, point, random_boxes
 from .exact import Machine, Overflow, tiny
 from .summation_checks import Share
 
-formats = pytest.mark.parametrize("fmt", FORMATS, ids=lambda f: f.name)
+formats = pytest.mark.parametrize("fmt", NATIVE, ids=lambda f: f.name)
 kinds = pytest.mark.parametrize("kind", KINDS)
 
 

@@ -7,11 +7,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from errbound.number import BFLOAT16, BINARY16, BINARY32, FORMATS, Ball, Format, Interval
+from errbound.number import BFLOAT16, BINARY16, BINARY32, NATIVE, Ball, Format, Interval
 
 from . import interval_checks as checks
 
-formats = pytest.mark.parametrize("fmt", FORMATS, ids=lambda f: f.name)
+formats = pytest.mark.parametrize("fmt", NATIVE, ids=lambda f: f.name)
 
 
 @formats

@@ -11,12 +11,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from errbound.number import BFLOAT16, BINARY16, BINARY32, FORMATS, Format, rounding
+from errbound.number import BFLOAT16, BINARY16, BINARY32, NATIVE, Format, rounding
 
 from . import rounding_checks as checks
 from .exact import round_fraction, tiny
 
-formats = pytest.mark.parametrize("fmt", FORMATS, ids=lambda f: f.name)
+formats = pytest.mark.parametrize("fmt", NATIVE, ids=lambda f: f.name)
 short = pytest.mark.parametrize("fmt", checks.SHORT, ids=lambda f: f.name)
 fixed = settings(derandomize=True, deadline=None, max_examples=300)
 
