@@ -14,16 +14,18 @@ import numpy as np
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
+from errbound.analysis import Shadow, reals
 from errbound.arithmetic import Arithmetic
-from errbound.data import Dataset, Preprocess
+from errbound.data import Dataset, DataSpec, Preprocess
 from errbound.errors import ContainmentError, InputError
 from errbound.number import Format
 from errbound.report.facts import machine, versions
 from errbound.report.files import write_whole
 from errbound.report.journal import Memory, Record, Records
 from errbound.report.run import ESCAPE, Run, finished, open_directory, write_results
+from errbound.report.shadows import SHADOW, shadow_csv
 from errbound.report.tables import keep, listed
-from errbound.verdict import Batch, Certifier, Pair, pair_of
+from errbound.verdict import Batch, Certifier, Pair, Shadowed, Shadower, pair_of
 
 Progress = Callable[[int, int], None]
 """Told (samples done, samples in all): once at the start and after each batch."""
@@ -38,6 +40,7 @@ class Source:
         kind: "module", "exported", "state_dict" or "pickle".
         path: its file, or None; ``sha256``: digest of the file's bytes.
         notes: what loading it did.
+        arch: what built the module for a file of weights.
     """
 
     model: nn.Module | ExportedProgram
@@ -45,11 +48,18 @@ class Source:
     path: str | None = None
     sha256: str | None = None
     notes: tuple[str, ...] = ()
+    arch: str | None = None
+
+    def facts(self) -> Record:
+        """What a run records of it, so that it can be loaded again and recognised."""
+        return {"path": self.path, "kind": self.kind, "sha256": self.sha256, "arch": self.arch}
 
 
 @dataclass(frozen=True)
 class Inputs:
     """The samples to certify: a window of a data set, preprocessed in binary32.
+
+    ``spec`` says how the data were asked for, where a run is to reopen them.
 
     Raises ``InputError`` for a window without samples.
     """
@@ -58,6 +68,7 @@ class Inputs:
     preprocess: Preprocess = field(default_factory=Preprocess)
     offset: int = 0
     limit: int | None = None
+    spec: DataSpec | None = None
 
     @property
     def window(self) -> range:
@@ -94,13 +105,23 @@ class Session:
         arithmetic: Arithmetic,
         output: str | None = None,
         batch_size: int = 256,
+        *,
+        source16: Source | None = None,
+        softmax: bool = False,
     ) -> None:
         if batch_size < 1:
             raise InputError(f"a batch size of {batch_size}: choose 1 or more")
         self.inputs = inputs
         self.window = inputs.window
         inputs.batch(self.window.start, self.window.start + 1)  # mean and std fit the channels
-        pair = pair_of(source.model, inputs.shape, fmt, output)
+        pair = pair_of(
+            source.model,
+            inputs.shape,
+            fmt,
+            output,
+            model16=source16.model if source16 else None,
+            softmax=softmax,
+        )
         if pair.m32.input_shape != inputs.shape:
             raise InputError(
                 f"the data have samples of shape {inputs.shape}, the model takes "
@@ -109,7 +130,7 @@ class Session:
         self.certifier = Certifier(pair.m32, pair.m16, fmt, arithmetic)
         self.batch_size = self.certifier.batch or batch_size
         self.source = source
-        facts = self._facts(source, pair, arithmetic, batch_size, output)
+        facts = self._facts(source, source16, pair, arithmetic, batch_size, output, softmax)
         self.header: Record = {
             "header": 1,
             "facts": facts,
@@ -147,6 +168,45 @@ class Session:
             result = finished(journal, out)
             write_results(out, result, journal)
         return result
+
+    def shadow(
+        self,
+        out: Path | None,
+        count: int,
+        digits: int = 60,
+        how: str = "mpmath",
+        progress: Progress | None = None,
+    ) -> list[tuple[int, list[Shadowed]]]:
+        """Run the first ``count`` samples over the reals too; write ``shadow.csv`` as it grows.
+
+        Args:
+            out: the run directory, or None.
+            count: number of samples, in the batches of the run.
+            digits: decimal digits; ``how``: "mpmath" or "arb".
+            progress: told (samples done, samples in all).
+
+        Returns:
+            Per sample its index and its nodes.
+
+        Raises:
+            InputError: python-flint is missing, or the disk refuses.
+            ContainmentError: a value lies outside its enclosure.
+        """
+        total = min(count, len(self.window))
+        tell = progress or (lambda done, total: None)
+        found: list[tuple[int, list[Shadowed]]] = []
+        tell(0, total)
+        with reals(how, digits) as numbers:
+            shadower = Shadower(self.certifier, Shadow(self.certifier.models["M32"], numbers))
+            for start in self.window[: total : self.batch_size]:
+                stop = min(start + self.batch_size, self.window.stop)
+                wanted = total - len(found)
+                for nodes in shadower.batch(self.inputs.batch(start, stop), wanted):
+                    found.append((self.window.start + len(found), nodes))
+                    if out is not None:
+                        write_whole(out / SHADOW, shadow_csv(found))
+                    tell(len(found), total)
+        return found
 
     def _batches(self, records: Records, done: int, out: Path | None, tell: Progress) -> None:
         starts = self.window[:: self.batch_size]
@@ -205,12 +265,16 @@ class Session:
     def _facts(
         self,
         source: Source,
+        source16: Source | None,
         pair: Pair,
         arithmetic: Arithmetic,
         asked: int,
         output: str | None,
+        softmax: bool,
     ) -> dict[str, Any]:
         data, notes = self.inputs.data, [*source.notes, *pair.notes]
+        if source16 is not None:
+            notes += [f"M16: {note}" for note in source16.notes]
         if self.batch_size != asked:
             notes.append(f"the model takes batches of {self.batch_size} only")
         return {
@@ -218,18 +282,23 @@ class Session:
             "arithmetic": {
                 "name": arithmetic.name,
                 "assumptions": list(arithmetic.assumptions),
+                "probed": arithmetic.probed,
+                "observed": f"emulated: {arithmetic.emulated}"
+                if arithmetic.emulated
+                else f"executed by torch on {arithmetic.device}",
             },
-            "scope": "these inputs, any order of summation",
+            "scope": "these inputs, any order of summation"
+            + ("" if arithmetic.probed else "; the arithmetic is assumed, not probed"),
             "batch_size": self.batch_size,
             "model": {
-                "path": source.path,
-                "kind": source.kind,
-                "sha256": source.sha256,
+                **source.facts(),
                 "program_m32": pair.m32.digest,
                 "program_m16": pair.m16.digest,
                 "output": output or next(iter(pair.m32.outputs)),
+                "on": "softmax" if softmax else "output",
                 "notes": notes,
             },
+            "model16": source16.facts() if source16 else None,
             "data": {
                 "name": data.name,
                 "source": data.source,
@@ -239,6 +308,7 @@ class Session:
                 "mean": list(self.inputs.preprocess.mean),
                 "std": list(self.inputs.preprocess.std),
                 "note": data.note,
+                "spec": asdict(self.inputs.spec) if self.inputs.spec else None,
             },
             "versions": versions(),
             "machine": machine(),

@@ -1,6 +1,7 @@
-"""Analyses of a program: a real execution, the enclosure of all executions."""
+"""Analyses of a program: a real execution, the enclosure of all executions, its shadow."""
 
 from errbound.analysis.enclosure import Enclosed, Encloser
 from errbound.analysis.execution import execute
+from errbound.analysis.shadow import Shadow, reals
 
-__all__ = ["Enclosed", "Encloser", "execute"]
+__all__ = ["Enclosed", "Encloser", "Shadow", "execute", "reals"]

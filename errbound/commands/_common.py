@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,8 +11,8 @@ import click
 from errbound.errors import ErrboundError, InputError
 
 if TYPE_CHECKING:
-    from errbound.data import Dataset
     from errbound.program.load import LoadedModel
+    from errbound.session import Source
 
 INTERRUPTED = 130
 
@@ -44,21 +43,26 @@ def load(path: str, arch: str | None, trust_pickle: bool) -> LoadedModel:
     return load_model(path, arch=arch, trust_pickle=trust_pickle)
 
 
-def content(loaded: LoadedModel) -> Any:
-    return loaded.exported if loaded.module is None else loaded.module
+def source(path: str, arch: str | None, trust_pickle: bool) -> Source:
+    from errbound.session import Source
+
+    loaded = load(path, arch, trust_pickle)
+    return Source(loaded.content, loaded.kind, path, loaded.sha256, loaded.notes, arch)
 
 
-def open_data(spec: str, folder: str | None) -> Dataset:
-    from errbound.data import open_dataset
-
-    return open_dataset(spec, data_dir=None if folder is None else Path(folder).expanduser())
-
-
-def rows(fmt: str, arithmetic: str) -> tuple[Any, Any]:
-    from errbound.arithmetic import arithmetic_named
+def rows(fmt: str, arithmetic: str | None, device: str | None) -> tuple[Any, Any]:
+    """The rows that the options name; the device alone names its arithmetic."""
+    from errbound.arithmetic import ARITHMETICS, arithmetic_named
     from errbound.number import format_named
 
     try:
-        return format_named(fmt), arithmetic_named(arithmetic)
+        if arithmetic is None:
+            arithmetic = next(a.name for a in ARITHMETICS if a.device == (device or "cpu"))
+        execution = arithmetic_named(arithmetic)
+        if device not in (None, execution.device):
+            raise InputError(f"{execution.name} runs on {execution.device}: leave --device out")
+        if execution.device == "cuda" and (problem := execution.broken()):
+            raise InputError(f"--device cuda: {problem}; use --device cpu")
+        return format_named(fmt), execution
     except KeyError as error:
         raise InputError(str(error.args[0])) from None

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from errbound.commands._common import Interrupted, complain, content, load, open_data, rows, say
+from errbound.commands._common import Interrupted, complain, rows, say, source
 from errbound.errors import InputError
 from errbound.options import data_options, model_options, numbers
+
+if TYPE_CHECKING:
+    from errbound.data import DataSpec
 
 
 @click.command()
@@ -24,13 +28,23 @@ from errbound.options import data_options, model_options, numbers
     help="See errbound formats.",
 )
 @click.option(
-    "--arithmetic",
-    default="torch-cpu",
-    show_default=True,
-    metavar="NAME",
-    help="See errbound arithmetics.",
+    "--arithmetic", metavar="NAME", help="See errbound arithmetics.  [that of the device]"
+)
+@click.option(
+    "--device",
+    type=click.Choice(["cpu", "cuda"]),
+    help="Where both models run.  [cpu]",
 )
 @model_options
+@click.option("--model16", metavar="FILE", help="M16 is this model, not MODEL rounded.")
+@click.option("--arch16", metavar="MODULE:CALLABLE", help="--arch for --model16.  [--arch]")
+@click.option(
+    "--on",
+    type=click.Choice(["output", "softmax"]),
+    default="output",
+    show_default=True,
+    help="Certify the output, or its softmax.",
+)
 @click.option(
     "--mean",
     callback=numbers,
@@ -56,17 +70,38 @@ from errbound.options import data_options, model_options, numbers
     metavar="F",
     help="Exit with 1 if a share of less than F is proved.",
 )
+@click.option(
+    "--shadow", type=click.IntRange(1), metavar="N", help="Also run N samples over the reals."
+)
+@click.option(
+    "--digits",
+    type=click.IntRange(20, 1000),
+    default=60,
+    show_default=True,
+    metavar="D",
+    help="Decimal digits of --shadow.",
+)
+@click.option(
+    "--shadow-with",
+    type=click.Choice(["mpmath", "arb"]),
+    default="mpmath",
+    show_default=True,
+    help="arb is fast and rigorous; it needs python-flint.",
+)
 @click.option("--threads", type=click.IntRange(1), metavar="N", help="Threads that torch uses.")
 @click.option("--quiet", is_flag=True, help="No progress, no table.")
 @click.option("--json", "as_json", is_flag=True, help="Print summary.json instead of the table.")
 def certify(
     model: str,
-    data: str,
-    data_dir: str | None,
+    data: DataSpec,
     fmt: str,
-    arithmetic: str,
+    arithmetic: str | None,
+    device: str | None,
     arch: str | None,
     trust_pickle: bool,
+    model16: str | None,
+    arch16: str | None,
+    on: str,
     mean: tuple[float, ...],
     std: tuple[float, ...],
     limit: int | None,
@@ -77,6 +112,9 @@ def certify(
     resume: bool,
     overwrite: bool,
     fail_under: float | None,
+    shadow: int | None,
+    digits: int,
+    shadow_with: str,
     threads: int | None,
     quiet: bool,
     as_json: bool,
@@ -93,6 +131,8 @@ def certify(
       errbound certify weights.pth --arch nets.py:Net --data cifar10 \\
           --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225
       errbound certify model.pt --data samples.npz --fail-under 0.99 --json
+      errbound certify model.pt --data mnist --model16 half.pt --on softmax
+      errbound certify model.pt --data mnist --limit 20 --shadow 20
 
     \b
     Exit status:
@@ -107,26 +147,34 @@ def certify(
 
     from errbound.data import Preprocess
     from errbound.report.terminal import Bar, table
-    from errbound.session import Inputs, Session, Source
+    from errbound.session import Inputs, Session
 
     if threads is not None:
         torch.set_num_threads(threads)
-    row, execution = rows(fmt, arithmetic)
-    loaded, samples = load(model, arch, trust_pickle), open_data(data, data_dir)
+    row, execution = rows(fmt, arithmetic, device)
+    samples = data.open()
     session = Session(
-        Source(content(loaded), loaded.kind, model, loaded.sha256, loaded.notes),
-        Inputs(samples, Preprocess(mean, std), offset, limit),
+        source(model, arch, trust_pickle),
+        Inputs(samples, Preprocess(mean, std), offset, limit, data),
         row,
         execution,
         output,
         batch_size,
+        source16=source(model16, arch16 or arch, trust_pickle) if model16 else None,
+        softmax=on == "softmax",
     )
     if fail_under is not None and not session.has_classes:
         raise InputError("--fail-under needs an output of two or more classes")
-    folder = Path(out or f"runs/{Path(model).stem}-{Path(samples.name).stem}-{row.name}")
-    with Bar(shown=not quiet) as bar:
+    parts = [Path(model).stem, Path(samples.name).stem, row.name]
+    parts += [execution.name] if execution.name != "torch-cpu" else []
+    parts += ["softmax"] if on == "softmax" else []
+    folder = Path(out or f"runs/{'-'.join(parts)}")
+    with Bar("certifying", shown=not quiet) as bar:
         try:
             run = session.run(folder, resume=resume, overwrite=overwrite, progress=bar)
+            if shadow is not None:
+                bar.next("shadowing")
+                session.shadow(folder, shadow, digits, shadow_with, bar)
         except KeyboardInterrupt:
             raise Interrupted(
                 f"interrupted after {bar.done:,} of {bar.total:,} samples; continue with: "

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from errbound.commands._common import load, open_data, say
+from errbound.commands._common import load, say
 from errbound.errors import InputError
 from errbound.options import data_options, model_options
+
+if TYPE_CHECKING:
+    from errbound.data import DataSpec
 
 
 @click.command()
@@ -21,8 +25,7 @@ def export(
     weights: str,
     arch: str | None,
     trust_pickle: bool,
-    data: str,
-    data_dir: str | None,
+    data: DataSpec,
     target: str,
     overwrite: bool,
 ) -> int:
@@ -42,7 +45,7 @@ def export(
         raise InputError(f"{weights}: is a torch.export archive already")
     if Path(target).exists() and not overwrite:
         raise InputError(f"{target}: exists; --overwrite replaces it")
-    shape = open_data(data, data_dir).inputs.shape[1:]
+    shape = data.open().inputs.shape[1:]
     api.export(loaded.module, torch.zeros(2, *shape), target)
-    say(f"wrote {target}; certify it with: errbound certify {target} --data {data}")
+    say(f"wrote {target}; certify it with: errbound certify {target} {data}")
     return 0

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from errbound.commands._common import content, load, open_data, say
+from errbound.commands._common import load, say
 from errbound.options import data_options, model_options
+
+if TYPE_CHECKING:
+    from errbound.data import DataSpec
 
 
 @click.command()
@@ -14,9 +19,7 @@ from errbound.options import data_options, model_options
 )
 @model_options
 @data_options(required=False)
-def ops(
-    model: str | None, arch: str | None, trust_pickle: bool, data: str | None, data_dir: str | None
-) -> int:
+def ops(model: str | None, arch: str | None, trust_pickle: bool, data: DataSpec | None) -> int:
     """List the operators that have a record, or those of a model.
 
     A module (weights with --arch) needs --data besides, for the shape of an input.
@@ -32,8 +35,8 @@ def ops(
         say(operators())
         return 0
     loaded = load(model, arch, trust_pickle)
-    shape = None if data is None else tuple(open_data(data, data_dir).inputs.shape[1:])
-    say(operators_of(content(loaded), shape))
+    shape = None if data is None else tuple(data.open().inputs.shape[1:])
+    say(operators_of(loaded.content, shape))
     return 0
 
 

@@ -63,6 +63,13 @@ class LoadedModel:
     sha256: str
     notes: tuple[str, ...]
 
+    @property
+    def content(self) -> nn.Module | ExportedProgram:
+        """The module or the program, whichever there is."""
+        found = self.exported if self.module is None else self.module
+        assert found is not None
+        return found
+
 
 def load_model(
     path: str | os.PathLike[str], *, arch: str | None = None, trust_pickle: bool = False

@@ -27,6 +27,8 @@ IDENTITY = {
     "instruction set": ("machine", "instruction_set"),
     "data": ("data", "sha256"),
     "model file": ("model", "sha256"),
+    "model file of M16": ("model16", "sha256"),
+    "what is certified": ("model", "on"),
     "program of M32": ("model", "program_m32"),
     "program of M16": ("model", "program_m16"),
 }

@@ -22,8 +22,10 @@ from errbound.report.summary import summary_of
 from errbound.report.tables import NodeRow, Sample, nodes, nodes_csv, samples, samples_csv
 
 JOURNAL = "journal.jsonl"
-RESULTS = ("nodes.csv", "samples.csv", "summary.json")
+RESULTS = ("nodes.csv", "samples.csv", "shadow.csv", "summary.json")
 ESCAPE = ("escape.json", "escape.npz")
+DERIVED = ("report.html", "figures/*.[pc][dns][fgv]", "explain-*/explanation.[pc][dns][fgv]")
+"""What other commands make of a run (pdf, png, csv), by pattern: stale once it is replaced."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,6 +133,8 @@ def open_directory(folder: Path, header: Record, *, resume: bool, overwrite: boo
         lock(file, place)
         for name in (*RESULTS, *ESCAPE):
             (folder / name).unlink(missing_ok=True)
+        for stale in (path for pattern in DERIVED for path in folder.glob(pattern)):
+            stale.unlink()
     return Journal.create(place, header)
 
 

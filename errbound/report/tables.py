@@ -194,12 +194,13 @@ def nodes_csv(records: Records) -> Iterator[bytes]:
 def _csv(names: tuple[str, ...], rows: Iterable[Sequence[Any]]) -> Iterator[bytes]:
     """Lines of a CSV file (RFC 4180, but line feeds) with a header line."""
     writers = [_WRITE[name] for name in names]
-    yield _csv_line(names)
+    yield csv_line(names)
     for row in rows:
-        yield _csv_line([write(cell) for write, cell in zip(writers, row, strict=True)])
+        yield csv_line([write(cell) for write, cell in zip(writers, row, strict=True)])
 
 
-def _csv_line(cells: Sequence[str]) -> bytes:
+def csv_line(cells: Sequence[str]) -> bytes:
+    """One line of a CSV file."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerow(cells)
     return text.getvalue().encode()

@@ -41,14 +41,16 @@ class Bar:
     """Progress with rate and time left, on a terminal; remembers how far the run is.
 
     Attributes:
+        what: what is being done, in a word.
         done: samples finished; ``total``: samples in all.
     """
 
-    def __init__(self, *, shown: bool) -> None:
+    def __init__(self, what: str, *, shown: bool) -> None:
+        self.what = what
         self.done = self.total = 0
         console = Console(stderr=True)
         self._bar = Progress(
-            TextColumn("certifying"),
+            TextColumn("{task.description}"),
             BarColumn(bar_width=None),
             MofNCompleteColumn(),
             TextColumn("{task.fields[rate]}"),
@@ -70,11 +72,17 @@ class Bar:
     ) -> None:
         self._bar.stop()
 
+    def next(self, what: str) -> None:
+        """Begin another task, in the place of the one that is finished."""
+        self.what = what
+        for task in self._bar.task_ids:
+            self._bar.remove_task(task)
+
     def __call__(self, done: int, total: int) -> None:
         """Show that ``done`` of ``total`` samples are finished."""
         if not self._bar.task_ids:
-            self._bar.add_task("certifying", total=total, completed=done, rate="")
-        task = self._bar.tasks[0]
+            self._bar.add_task(self.what, total=total, completed=done, rate="")
+        task = self._bar.tasks[-1]
         speed = task.speed
         rate = f"{speed:,.0f}/s" if speed else ""
         self._bar.update(task.id, completed=done, rate=rate)
@@ -124,45 +132,54 @@ def _verdicts(s: dict[str, Any]) -> Table:
     grid.add_column("samples", justify="right", width=9)
     grid.add_column("share", justify="right", width=9)
     grid.add_column("")
+    for name, count, meaning in verdicts(s):
+        grid.add_row(name, f"{count:,}", percent(count, s["samples"]), meaning)
+    return grid
+
+
+def verdicts(s: dict[str, Any]) -> Iterator[tuple[str, int, str]]:
+    """Verdict, number of samples and meaning, of those that occur and those always named."""
     for name in _ORDER:
         count = s["verdicts"][name]
         if count or (name in _ALWAYS and s["certified_fraction"] is not None):
-            share = percent(count, s["samples"])
-            grid.add_row(name, f"{count:,}", share, _MEANING[name])
-    return grid
+            yield name, count, _MEANING[name]
 
 
 def _measures(s: dict[str, Any]) -> Table:
     grid = Table(box=None, show_header=False, pad_edge=False)
     grid.add_column(width=50)
     grid.add_column(justify="right")
+    grid.add_row("", "")
+    for row in measures(s):
+        grid.add_row(*row)
+    grid.add_row("", "")
+    return grid
+
+
+def measures(s: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Each number of the summary that a reader wants, in words and as text."""
     total = s["samples"]
 
     def share(key: str) -> str:
         return percent(round(s[key] * total), total)
 
-    grid.add_row("", "")
     if s["agreement_fraction"] is not None:
-        grid.add_row("the two runs agree (no proof can exceed this)", share("agreement_fraction"))
-        grid.add_row(
-            "classic ceiling (margin > 2 x observed delta)", share("classic_ceiling_fraction")
-        )
+        yield "the two runs agree (no proof can exceed this)", share("agreement_fraction")
+        yield "classic ceiling (margin > 2 x observed delta)", share("classic_ceiling_fraction")
     if s["accuracy_m32"] is not None:
-        grid.add_row("accuracy of float32", share("accuracy_m32"))
-        grid.add_row(f"accuracy of {s['format']}", share("accuracy_m16"))
-        grid.add_row("guaranteed accuracy (right and proved)", share("guaranteed_accuracy"))
-    grid.add_row("largest observed delta", _number(s["observed_delta_max"]))
-    grid.add_row("largest proved delta", _number(s["proved_delta_max"]))
+        yield "accuracy of float32", share("accuracy_m32")
+        yield f"accuracy of {s['format']}", share("accuracy_m16")
+        yield "guaranteed accuracy (right and proved)", share("guaranteed_accuracy")
+    yield "largest observed delta", _number(s["observed_delta_max"])
+    yield "largest proved delta", _number(s["proved_delta_max"])
     if s["delta_ratio_samples"]:
-        grid.add_row(
+        yield (
             f"proved / observed delta, median of {s['delta_ratio_samples']:,}",
             _ratio(s["delta_ratio_median"]),
         )
-        grid.add_row("the same, float32 as it ran", _ratio(s["delta16_ratio_median"]))
+        yield "the same, float32 as it ran", _ratio(s["delta16_ratio_median"])
     absent = s["overflow"]["proved absent"]
-    grid.add_row("overflow proved absent", percent(absent, total))
-    grid.add_row("", "")
-    return grid
+    yield "overflow proved absent", percent(absent, total)
 
 
 def _number(x: float | None) -> str:

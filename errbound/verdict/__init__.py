@@ -1,7 +1,9 @@
 """Verdicts: the theorem, and its application to pairs of programs and batches of samples."""
 
+from errbound.verdict.explain import Explanation, NodeWidth, explain
 from errbound.verdict.issue import Batch, Certifier, Overflow, Verdict
 from errbound.verdict.pair import Pair, pair_of
+from errbound.verdict.shadow import Shadowed, Shadower
 from errbound.verdict.theorem import Bounds, bounds
 from errbound.verdict.watch import Escape, NodeSummary
 
@@ -10,10 +12,15 @@ __all__ = [
     "Bounds",
     "Certifier",
     "Escape",
+    "Explanation",
     "NodeSummary",
+    "NodeWidth",
     "Overflow",
     "Pair",
+    "Shadowed",
+    "Shadower",
     "Verdict",
     "bounds",
+    "explain",
     "pair_of",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import Any, TypeVar
@@ -16,7 +16,7 @@ from errbound.errors import InputError
 from errbound.number import Format, Interval
 from errbound.program import Node, Program
 from errbound.verdict.theorem import bounds, without_classes
-from errbound.verdict.watch import Escape, NodeSummary, Watch, each
+from errbound.verdict.watch import Escape, Look, NodeSummary, Watch, each
 
 Name = TypeVar("Name", bound=StrEnum)
 
@@ -88,6 +88,15 @@ class Batch:
     nodes: dict[tuple[str, str], NodeSummary]
     escapes: list[Escape]
 
+    def row(self, index: int) -> Batch:
+        """One sample's results; ``nodes`` and ``escapes`` stay those of the batch."""
+        one: dict[str, Any] = {
+            f.name: value[index : index + 1]
+            for f in fields(self)
+            if isinstance(value := getattr(self, f.name), Tensor | list) and f.name != "escapes"
+        }
+        return replace(self, **one)
+
 
 @dataclass(frozen=True)
 class _Side:
@@ -129,11 +138,11 @@ class Certifier:
         )
         return output.dim() == 2 and output.shape[1] >= 2
 
-    def batch_of(self, x: Tensor) -> Batch:
+    def batch_of(self, x: Tensor, look: Look | None = None) -> Batch:
         """Certify ``x``, binary32, (samples, *input_shape).
 
         The observed runs take the whole batch at once; enclosures go through it in chunks. A
-        program of one batch size has the last row repeated.
+        program of one batch size has the last row repeated. ``look`` is told every enclosure.
         """
         samples = x.shape[0]
         if tuple(x.shape[1:]) != self.models["M32"].input_shape:
@@ -146,10 +155,10 @@ class Certifier:
         sane = torch.isfinite(x).reshape(x.shape[0], -1).all(dim=1)
         x = torch.where(sane.reshape(-1, *([1] * (x.dim() - 1))), x, torch.zeros_like(x))
         counted = sane & (torch.arange(x.shape[0]) < samples)
-        sides = {name: self._side(name, x, counted) for name in self.models}
+        sides = {name: self._side(name, x, counted, look) for name in self.models}
         return _conclude(sides, sane[:samples])
 
-    def _side(self, name: str, x: Tensor, counted: Tensor) -> _Side:
+    def _side(self, name: str, x: Tensor, counted: Tensor, look: Look | None) -> _Side:
         program = self.models[name]
         stored = program.stored(x)
         seen: dict[str, Any] = {}
@@ -158,7 +167,7 @@ class Certifier:
             seen[node.name] = value
 
         output = execute(program, stored, keep, self.arithmetic)
-        watch = Watch(name, program, stored, seen, counted)
+        watch = Watch(name, program, stored, seen, counted, look)
         parts = []
         rows = x.shape[0] if program.depends_on_batch_size else self._rows(seen, x.shape[0])
         for start in range(0, x.shape[0], rows):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,6 +82,10 @@ class Escape:
     hi: float
 
 
+Look = Callable[[str, Node, Interval, Tensor, int], None]
+"""Told model, node, enclosure, observed values (rows, ...) and the first row's sample."""
+
+
 class Watch:
     """One model's run and its enclosures, compared as they appear.
 
@@ -90,6 +94,7 @@ class Watch:
         stored: the batch as the model stores it, (samples, ...).
         seen: the observed value(s) of every node, by name.
         counted: (samples,) bool; False for rows that stand in for no sample.
+        listener: told every enclosure with what was observed.
 
     Attributes:
         ran_over: (samples,) bool; an infinity or NaN was observed at the input or at some node.
@@ -98,9 +103,16 @@ class Watch:
     """
 
     def __init__(
-        self, model: str, program: Program, stored: Tensor, seen: dict[str, Any], counted: Tensor
+        self,
+        model: str,
+        program: Program,
+        stored: Tensor,
+        seen: dict[str, Any],
+        counted: Tensor,
+        listener: Look | None = None,
     ) -> None:
         self.model = model
+        self.listener = listener
         self.program = program
         self.seen = seen
         self.counted = counted
@@ -130,6 +142,8 @@ class Watch:
                 )
             fmt, observed = self.program.storage(observed.dtype), observed[rows]
             assert fmt is not None
+            if self.listener is not None:
+                self.listener(self.model, node, box, observed, start)
             if not everyone:
                 self.ran_over[rows] |= ~_finite(observed) & ~alive & self.counted[rows]
                 box, observed = Interval(box.lo[alive], box.hi[alive]), observed[alive]

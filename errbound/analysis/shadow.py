@@ -1,0 +1,148 @@
+"""Shadow arithmetic: the same graph over the reals, to many digits, by mpmath or Arb.
+
+mpmath is the witness: every operation is rounded to the digits asked for, its errors are not
+bounded. Arb (python-flint) is rigorous: every number is a ball that contains the exact one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from errbound.errors import InputError
+from errbound.ops import Op
+from errbound.program import Node, Program
+
+Array = np.ndarray[Any, Any]
+"""An object array of real numbers: ``mpf`` or ``arb``."""
+
+GUARD = 16
+"""Bits beyond the decimal digits asked for."""
+
+
+@dataclass(frozen=True)
+class Reals:
+    """Real numbers of one library.
+
+    Attributes:
+        number: from a Python float or integer, exactly.
+        ends: exact rational bounds of a number, low and high.
+        select: how an operator that only moves or selects numbers is applied.
+    """
+
+    number: Callable[[Any], Any]
+    ends: Callable[[Any], tuple[Fraction, Fraction]]
+    select: Callable[[Op, tuple[Any, ...], Mapping[str, Any]], Any]
+
+
+class Shadow:
+    """Evaluates a program over the reals, one sample at a time.
+
+    Args:
+        program: M32; its weights are taken as they are (M-infinity).
+        reals: from :func:`reals`.
+    """
+
+    def __init__(self, program: Program, reals: Reals) -> None:
+        self.program = program
+        self.reals = reals
+        self._constants = {k: self._numbers(t) for k, t in program.constants.items()}
+
+    def __call__(self, x: Tensor, visit: Callable[[Node, Any], None]) -> None:
+        """Evaluate on ``x`` (1, ...); ``visit(node, values)`` sees object arrays (or lists)."""
+
+        def step(node: Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            if node.op.moves:
+                value = self.reals.select(node.op, args, kwargs)
+            else:
+                value = node.op.exact(*args, **kwargs)
+            visit(node, value)
+            return value
+
+        self.program.evaluate(self._numbers(x), self._constants, step)
+
+    def _numbers(self, x: Tensor) -> Array:
+        values = x.double() if x.is_floating_point() else x
+        flat = [self.reals.number(v) for v in values.reshape(-1).tolist()]
+        found = np.empty(len(flat), dtype=object)
+        found[:] = flat
+        return found.reshape(tuple(x.shape))
+
+
+@contextmanager
+def reals(name: str, digits: int) -> Iterator[Reals]:
+    """The real numbers of "mpmath" or "arb" with so many decimal digits, while the context lasts.
+
+    Raises:
+        InputError: "arb" without python-flint.
+    """
+    bits = int(digits * 3.3219280948873627) + GUARD
+    with (_mpmath if name == "mpmath" else _arb)(bits) as found:
+        yield found
+
+
+@contextmanager
+def _mpmath(bits: int) -> Iterator[Reals]:
+    import mpmath
+
+    context = mpmath.MPContext()
+    context.prec = bits
+
+    def ends(v: Any) -> tuple[Fraction, Fraction]:
+        sign, mantissa, exponent, _ = v._mpf_
+        exact = Fraction(int(mantissa)) * Fraction(2) ** exponent * (-1 if sign else 1)
+        return exact, exact
+
+    yield Reals(context.mpf, ends, lambda op, args, kwargs: op.exact(*args, **kwargs))
+
+
+@contextmanager
+def _arb(bits: int) -> Iterator[Reals]:
+    try:
+        import flint
+    except ImportError:
+        raise InputError(
+            "--shadow-with arb needs python-flint: pip install 'errbound[arb]', or use mpmath"
+        ) from None
+
+    def exact(v: Any) -> Fraction:
+        mantissa, exponent = v.man_exp()
+        return Fraction(int(mantissa)) * Fraction(2) ** int(exponent)
+
+    before = flint.ctx.prec
+    flint.ctx.prec = bits
+    try:
+        yield Reals(flint.arb, lambda v: (exact(v.lower()), exact(v.upper())), _select_balls)
+    finally:
+        flint.ctx.prec = before
+
+
+def _select_balls(op: Op, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """A selection applied to the midpoints, every result with the largest radius of an input.
+
+    Moving, negating, and the largest or smallest of several numbers are maps that change no
+    coordinate by more than the largest change of an input, so the balls contain the exact results
+    even where the order of overlapping balls is unknown.
+    """
+    inputs = [a for a in args if isinstance(a, np.ndarray)]
+    inputs += [a for arg in args if isinstance(arg, list) for a in arg if isinstance(a, np.ndarray)]
+    radius = max((v.rad() for a in inputs for v in a.reshape(-1)), default=None)
+    if radius is None or not radius:
+        return op.exact(*args, **kwargs)
+    found = op.exact(*(_map(lambda v: v.mid(), a) for a in args), **kwargs)
+    ball = (-radius).union(radius)
+    return _map(lambda v: v + ball, found)
+
+
+def _map(f: Callable[[Any], Any], value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_map(f, v) for v in value]
+    if isinstance(value, np.ndarray):
+        return np.vectorize(f, otypes=[object])(value) if value.size else value
+    return value
