@@ -34,6 +34,8 @@ def certify(
     output: str | None = None,
     batch_size: int = 256,
     *,
+    model16: nn.Module | ExportedProgram | None = None,
+    on: str = "output",
     preprocess: Preprocess | None = None,
     offset: int = 0,
     limit: int | None = None,
@@ -48,11 +50,13 @@ def certify(
         model: in evaluation mode; only read: it is bit-identical afterwards.
         inputs: (N, ...), floating-point (used as binary32) or uint8 (divided by 255), or a
             :class:`errbound.data.Dataset`.
-        format: "float16" or "bfloat16".
+        format: of M16, as ``errbound formats`` lists them.
         arithmetic: an execution model, as ``errbound arithmetics`` lists them.
         labels: (N,) class indices, for accuracies; a data set brings its own.
         output: which output to certify if the model returns several ("0", "logits").
         batch_size: of the observed runs; kernels may depend on it.
+        model16: M16 is this model, with its own weights, instead of ``model`` rounded.
+        on: "output", or "softmax" of it: what the certificate is about.
         preprocess: applied in binary32, outside the program that is analysed.
         offset: first sample; ``limit``: number of samples, None for all.
         out: a run directory to write, as the command line does; ``resume`` or ``overwrite`` one.
@@ -69,10 +73,18 @@ def certify(
         fmt, machine = format_named(format), arithmetic_named(arithmetic)
     except KeyError as error:
         raise InputError(str(error.args[0])) from None
-    data = _dataset(inputs, labels)
-    kind = "module" if isinstance(model, nn.Module) else "exported"
-    chosen = Inputs(data, preprocess or Preprocess(), offset, limit)
-    session = Session(Source(model, kind), chosen, fmt, machine, output, batch_size)
+    if on not in ("output", "softmax"):
+        raise InputError(f"on={on!r}: choose 'output' or 'softmax'")
+    session = Session(
+        _source(model),
+        Inputs(dataset_of(inputs, labels), preprocess or Preprocess(), offset, limit),
+        fmt,
+        machine,
+        output,
+        batch_size,
+        source16=None if model16 is None else _source(model16),
+        softmax=on == "softmax",
+    )
     place = None if out is None else Path(out)
     return session.run(place, resume=resume, overwrite=overwrite, progress=progress)
 
@@ -99,7 +111,11 @@ def export(module: nn.Module, example: Tensor, path: str | os.PathLike[str]) -> 
     write_whole(Path(path), [buffer.getvalue()])
 
 
-def _dataset(inputs: Tensor | npt.NDArray[Any] | Dataset, labels: Any) -> Dataset:
+def _source(model: nn.Module | ExportedProgram) -> Source:
+    return Source(model, "module" if isinstance(model, nn.Module) else "exported")
+
+
+def dataset_of(inputs: Tensor | npt.NDArray[Any] | Dataset, labels: Any) -> Dataset:
     if isinstance(inputs, Dataset):
         if labels is not None:
             raise InputError("a data set brings its own labels: leave labels out")

@@ -98,7 +98,7 @@ def _fetch(spec: DataSpec, url: str) -> None:
     with Progress(
         *columns, console=console, disable=not console.is_terminal, transient=True
     ) as bar:
-        task = bar.add_task("", start=False)
+        task = bar.add_task("", total=None)
 
         def show(name: str, done: int, total: int | None) -> None:
             bar.update(task, description=name, completed=done, total=total)

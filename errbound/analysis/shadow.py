@@ -124,20 +124,23 @@ def _arb(bits: int) -> Iterator[Reals]:
 
 
 def _select_balls(op: Op, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    """A selection applied to the midpoints, every result with the largest radius of an input.
+    """A selection applied to both ends of every ball.
 
-    Moving, negating, and the largest or smallest of several numbers are maps that change no
-    coordinate by more than the largest change of an input, so the balls contain the exact results
-    even where the order of overlapping balls is unknown.
+    What only moves, selects or negates numbers is monotone in each of them, so that the results at
+    the ends enclose the exact ones even where the order of overlapping balls is unknown.
     """
-    inputs = [a for a in args if isinstance(a, np.ndarray)]
-    inputs += [a for arg in args if isinstance(arg, list) for a in arg if isinstance(a, np.ndarray)]
-    radius = max((v.rad() for a in inputs for v in a.reshape(-1)), default=None)
-    if radius is None or not radius:
-        return op.exact(*args, **kwargs)
-    found = op.exact(*(_map(lambda v: v.mid(), a) for a in args), **kwargs)
-    ball = (-radius).union(radius)
-    return _map(lambda v: v + ball, found)
+    lower, upper = (
+        op.exact(*(_map(end, a) for a in args), **kwargs)
+        for end in (lambda v: v.lower(), lambda v: v.upper())
+    )
+    if isinstance(lower, list | tuple):
+        return [_unions(a, b) for a, b in zip(lower, upper, strict=True)]
+    return _unions(lower, upper)
+
+
+def _unions(a: Array, b: Array) -> Array:
+    found: Array = np.frompyfunc(lambda x, y: x.union(y), 2, 1)(a, b)
+    return found
 
 
 def _map(f: Callable[[Any], Any], value: Any) -> Any:

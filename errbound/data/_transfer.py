@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from errbound.errors import InputError
 
-SCHEMES = ("http", "https", "file")
+_SCHEMES = ("http", "https", "file")
 
 Progress = Callable[[str, int, int | None], None]
 """Called with the address's last part, the bytes fetched and, if known, their number."""
@@ -34,6 +34,20 @@ _CHUNK = 1 << 18
 
 class NotFound(Exception):
     """The address, which is the message, does not exist: 404, or no such file."""
+
+
+def check_url(url: str) -> None:
+    """Refuse what is no address of a known kind.
+
+    Raises:
+        InputError: If it is not.
+    """
+    try:
+        known = urlsplit(url).scheme in _SCHEMES
+    except ValueError:
+        known = False
+    if not known:
+        raise InputError(f"--download {url!r}: give an address of {', '.join(_SCHEMES)}")
 
 
 def last_part(url: str) -> str:

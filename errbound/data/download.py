@@ -15,10 +15,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, BinaryIO, cast
-from urllib.parse import urlsplit
 
 from errbound.data._files import find_file, md5_unpacked, unpacking
-from errbound.data._transfer import SCHEMES, NotFound, Progress, last_part, open_url, receive
+from errbound.data._transfer import NotFound, Progress, check_url, last_part, open_url, receive
 from errbound.data.named import DATASETS, VARIABLE, Layout
 from errbound.errors import InputError
 
@@ -56,8 +55,7 @@ def fetch(
     """
     if name not in DATASETS:
         raise InputError(f"{name}: --download applies to {', '.join(DATASETS)}: leave it out")
-    if urlsplit(url).scheme not in SCHEMES:
-        raise InputError(f"--download {url!r}: give an address of {', '.join(SCHEMES)}")
+    check_url(url)
     row, root = DATASETS[name], os.environ.get(VARIABLE)
     called, known = row.split(split)
     if data_dir is None and known.embedded is not None:

@@ -87,7 +87,7 @@ def load_folder(path: Path, size: tuple[int, int] | None = None) -> Dataset:
     notes = [_named(list(classes))] if classes else []
     if other is not None:
         resized = sum(found != shape for found in shapes)
-        notes.append(f"{resized} images were resized to {_by(shape)}, bilinear, antialiased")
+        notes.append(f"images resized to {_by(shape)} (bilinear, antialiased): {resized:,}")
     return dataset.with_note("; ".join(notes))
 
 

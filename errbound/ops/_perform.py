@@ -86,9 +86,14 @@ def _in_order(op: Op, fmt: Format, args: Sequence[Any], kwargs: Mapping[str, Any
 
 
 def _wide(value: Any, fl: Any) -> Any:
-    """Tensors in binary64; Python numbers rounded by ``fl`` if there is one."""
+    """Tensors in binary64; they and Python numbers rounded by ``fl`` if there is one.
+
+    Stored operands stay what they are; scalars, integers and other dtypes are rounded first.
+    """
     if isinstance(value, Tensor):
-        return value.double() if value.is_floating_point() else value
+        if fl is None:
+            return value.double() if value.is_floating_point() else value
+        return fl(value.double())
     if isinstance(value, Mapping):
         return {k: _wide(v, fl) for k, v in value.items()}
     if isinstance(value, list | tuple):

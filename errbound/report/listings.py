@@ -73,7 +73,9 @@ def arithmetics() -> str:
 
 
 def _item(text: str) -> str:
-    return textwrap.fill(text, WIDTH, initial_indent="  - ", subsequent_indent="    ")
+    return textwrap.fill(
+        text, WIDTH, initial_indent="  - ", subsequent_indent="    ", break_on_hyphens=False
+    )
 
 
 def _grid(*columns: str) -> Table:

@@ -101,6 +101,8 @@ def table(run: Run) -> str:
     console.print(_verdicts(s))
     console.print(_measures(s))
     lines = [*_shown(run), *s["model"]["notes"], *filter(None, [s["data"]["note"]])]
+    if s["arithmetic"]["observed"].startswith("emulated"):
+        lines.append(f"observed values are {s['arithmetic']['observed']}")
     for line in lines:
         console.print(f"note: {line}")
     if lines:
@@ -198,6 +200,7 @@ def closing(s: dict[str, Any]) -> str:
     """What was shown, limited to these inputs, and what to do next."""
     total, counts = s["samples"], s["verdicts"]
     name = s["arithmetic"]["name"]
+    name += "" if s["arithmetic"]["probed"] else " (assumed, not probed)"
     these = "this input" if total == 1 else f"these {total:,} inputs"
     scope = f"For {these}, any order of summation, {name}:"
     if s["certified_fraction"] is None:

@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import NamedTuple
 
 import jsonschema
 import numpy as np
@@ -11,65 +10,12 @@ import torch
 from torch import nn
 
 import errbound
-from errbound import cli
 from errbound.report.summary import schema
 from errbound.session import Session
 from errbound.verdict import Certifier
 
 from ..certify.making import Function, dataset, linear, net, points, without_times
-
-ARCH = """
-import torch
-from torch import nn
-def build():
-    return nn.Sequential(nn.Linear(12, 16), nn.ReLU(), nn.Linear(16, 4))
-def unknown():
-    wide, narrow = nn.Linear(12, 16), nn.Linear(16, 4)
-    return nn.Sequential(wide, nn.Hardswish(), narrow, nn.Hardsigmoid())
-"""
-
-
-class Outcome(NamedTuple):
-    """What a command left: its exit status and what it printed."""
-
-    status: int
-    out: str
-    err: str
-
-
-class Shell:
-    """Runs commands in a folder of its own."""
-
-    def __init__(self, capture: pytest.CaptureFixture[str]) -> None:
-        self.capture = capture
-
-    def __call__(self, *words: object) -> Outcome:
-        self.capture.readouterr()
-        status = cli.main([str(w) for w in words])
-        out, err = self.capture.readouterr()
-        return Outcome(status, out, err)
-
-    def refuses(self, *words: object) -> str:
-        """The one line of a command that ends with status 2."""
-        done = self(*words)
-        assert done.status == 2, done
-        assert done.out == ""
-        assert done.err.startswith("error: ")
-        assert done.err.count("\n") == 1
-        return done.err
-
-
-@pytest.fixture
-def shell(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Shell:
-    """A folder with model.pt, weights.pt, nets.py and points.npz."""
-    monkeypatch.chdir(tmp_path)
-    errbound.export(net(), points(2), "model.pt")
-    torch.save(net().state_dict(), "weights.pt")
-    Path("nets.py").write_text(ARCH)
-    np.savez("points.npz", x=points(40).numpy(), y=np.arange(40) % 4)
-    return Shell(capsys)
+from .shell import Shell
 
 
 def test_certify_end_to_end(shell: Shell) -> None:
@@ -178,7 +124,7 @@ def test_nan_and_infinity_in_data(shell: Shell) -> None:
         ("frobnicate", "No such command"),
         ("certify missing.pt --data points.npz", "no such file"),
         ("certify nets.py --data points.npz", "nets.py"),
-        ("certify model.pt --data missing", "neither a data set nor a file"),
+        ("certify model.pt --data missing", "neither a data set nor a folder nor a file"),
         ("certify model.pt --data nets.py", "not a .npz file"),
         ("certify model.pt --data empty.npz", "hold no samples"),
         ("certify model.pt --data wrong.npz", "samples of shape (11,), the model takes (12,)"),

@@ -67,7 +67,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A finished figure.
+    """A finished figure; its layout is final, so that each of its files is the same each time.
 
     Attributes:
         name: of its files, without suffix.
@@ -83,11 +83,16 @@ class Drawing:
     columns: Sequence[Column]
     figure: Figure
 
+    def __post_init__(self) -> None:
+        with style():
+            self.figure.draw_without_rendering()
+            self.figure.set_layout_engine("none")
+
     def files(self) -> Iterator[tuple[str, bytes]]:
         """(file name, content) of the PDF, the PNG and the CSV."""
         for suffix in ("pdf", "png"):
             yield f"{self.name}.{suffix}", self.image(suffix)
-        yield f"{self.name}.csv", self._csv()
+        yield f"{self.name}.csv", self.table()
 
     def image(self, suffix: str) -> bytes:
         """The content of a "pdf" or "png" file."""
@@ -96,7 +101,8 @@ class Drawing:
             self.figure.savefig(buffer, format=suffix, metadata=_UNDATED[suffix])
         return buffer.getvalue()
 
-    def _csv(self) -> bytes:
+    def table(self) -> bytes:
+        """The content of the CSV file."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(("run", *self.header))

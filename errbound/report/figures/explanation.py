@@ -26,6 +26,9 @@ from errbound.report.figures._log import Log
 from errbound.report.figures.nodes import name_nodes, positions
 from errbound.verdict import Explanation
 
+_SIDE = {"M32": -0.15, "M16": 0.15}
+"""Where a model stands beside its class: the two agree, and both are to be seen."""
+
 _HEADER = ("kind", "model", "position", "name", "lead", "spread", "split_share", "width_max_ulp")
 
 
@@ -87,7 +90,7 @@ def _draw_classes(axes: Axes, rows: list[Row]) -> None:
     sizes = Log(v for row in rows for v in row[4:6])
     for model, (colour, marker) in MODELS.items():
         mine = [row for row in rows if row[1] == model]
-        x = [row[2] for row in mine]
+        x = [row[2] + _SIDE[model] for row in mine]
         look: dict[str, Any] = {"ls": "none", "marker": marker, "color": colour}
         axes.plot(x, sizes.place(row[4] for row in mine), **look, label=f"{model}: lead")
         hollow = {**look, "markerfacecolor": "white"}
@@ -104,7 +107,7 @@ def _draw_nodes(axes: Axes, rows: list[Row]) -> None:
     for model, (colour, marker) in MODELS.items():
         mine = [row for row in rows if row[1] == model]
         y = widths.place(row[7] for row in mine)
-        axes.plot([row[2] for row in mine], y, color=colour, marker=marker, label=model)
+        axes.plot([row[2] for row in mine], y, color=colour, marker=marker, label=f"{model}: width")
     widths.show_y(axes)
     axes.set_ylabel("largest width (ulp)")
     name_nodes(axes, {row[2]: row[3] for row in rows})

@@ -25,12 +25,8 @@ from errbound.report.figures._log import Log
 from errbound.report.figures.nodes import name_nodes
 from errbound.report.files import disk
 from errbound.report.run import Run
+from errbound.report.shadows import SHADOW, SHADOW_COLUMNS
 
-FILE = "shadow.csv"
-_COLUMNS = (
-    *("sample", "node", "operator", "where"),
-    *("m16_error", "m32_error", "m16_bound", "m32_bound", "m16_width", "m32_width"),
-)
 _HEADER = (
     "model",
     "position",
@@ -53,7 +49,7 @@ _MARKS = (("observed", 6, None, "-", "^"), ("bound", 8, "white", "--", "v"))
 
 def path_of(run: Run) -> Path | None:
     """The run's shadow.csv, if it has one."""
-    place = None if run.path is None else run.path / FILE
+    place = None if run.path is None else run.path / SHADOW
     return place if place is not None and place.is_file() else None
 
 
@@ -71,17 +67,19 @@ def rows(run: Run) -> list[Row]:
     nodes: dict[tuple[str, ...], list[list[float]]] = {}
     with disk(place, "read"), open(place, encoding="utf-8", newline="") as file:
         lines = csv.reader(file)
-        if tuple(next(lines, ())) != _COLUMNS:
-            raise InputError(f"{place}: the header is not {','.join(_COLUMNS)}: write it again")
+        if tuple(next(lines, ())) != SHADOW_COLUMNS:
+            raise InputError(
+                f"{place}: the header is not {','.join(SHADOW_COLUMNS)}: write it again"
+            )
         for line in lines:
             try:
                 numbers = [float(cell) for cell in line[4:]]
                 nodes.setdefault((line[1], line[2], line[3]), []).append(numbers)
-                if len(line) != len(_COLUMNS):
+                if len(line) != len(SHADOW_COLUMNS):
                     raise ValueError
             except (ValueError, IndexError):
                 raise InputError(
-                    f"{place}, line {lines.line_num}: is no row of {len(_COLUMNS)} cells: "
+                    f"{place}, line {lines.line_num}: is no row of {len(SHADOW_COLUMNS)} cells: "
                     "write it again"
                 ) from None
     return [
