@@ -49,6 +49,8 @@ class Arithmetic:
             single operation rounds to storage.
         broken: what in this process contradicts the assumptions, in words; "" if nothing does.
         tables: 16-bit elementary functions are this machine's kernels, known by their tables.
+        partials16: some 16-bit kernels round partial results to 16 bits (ops/conv_transpose.py,
+            ops/softmax.py say which).
         late_bias: a bias may be added after the sum was stored, with a rounding of its own.
         device: where torch runs the programs.
         settings: a context in which they run, for settings that the assumptions need.
@@ -65,6 +67,7 @@ class Arithmetic:
     intermediate: Format | None = None
     broken: Callable[[], str] = nothing_broken
     tables: bool = False
+    partials16: bool = False
     late_bias: bool = False
     device: str = "cpu"
     settings: Callable[[], AbstractContextManager[None]] = nullcontext

@@ -32,6 +32,9 @@ TORCH_CPU = Arithmetic(
     assumptions=(
         "sums are trees of binary32 additions to nearest in any order, with or without FMA; "
         "no Winograd, no FFT, no 16-bit partial sums (oneDNN on, binary32 not narrowed: checked)",
+        "exceptions in 16 bits: a transposed convolution may store the sum over channels of each "
+        "tap, add the taps in 16 bits and the bias last; softmax over inner dimensions may store "
+        "its exponentials, log-softmax over the last one its sum and the logarithm",
         "a sum of products is rounded to storage once, after the bias; a linear layer on an input "
         "of three or more dimensions may add the bias after that rounding, with another one",
         "binary16 and binary32 keep subnormals; bfloat16 sums may flush subnormal operands, "
@@ -41,13 +44,19 @@ TORCH_CPU = Arithmetic(
         "elementwise arithmetic is computed in binary32 and rounded to storage",
         "sigmoid and tanh of 16-bit values are those of this machine's kernels (exhaustive "
         "tables); in binary32 their error is the measured profile",
+        "softmax subtracts the largest entry, and exponential and logarithm have the error of their "
+        "profile, which allows 32 units in the last place for a fast exponential",
     ),
     intermediate=BINARY32,
     sums={f.name: accumulation(f, BINARY32, flush=f is BFLOAT16) for f in FORMATS},
     functions={
         "sigmoid": FunctionError(relative=2.0**-21, absolute=2.0**-125),
         "tanh": FunctionError(relative=2.0**-21, absolute=2.0**-125),
+        # of softmax: torch has an exponential of 20 ulp, zero below 2^-126, for AVX-512
+        "exp": FunctionError(relative=2.0**-18, absolute=2.0**-125),
+        "log": FunctionError(relative=2.0**-21, absolute=2.0**-125),
     },
     broken=_broken,
     tables=True,
+    partials16=True,
 )

@@ -1,7 +1,8 @@
-"""Activations: relu (exact), sigmoid and tanh (tabulated), dropout in evaluation (identity)."""
+"""Activations: relu, leaky relu, sigmoid and tanh (tabulated), dropout in evaluation."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from errbound.ops._op import Array, Case, Op
+from errbound.number import Interval
+from errbound.ops._op import Array, Case, Op, Step
 from errbound.ops._shapes import both_ends, tabulated
 
 
@@ -28,6 +30,23 @@ def _dropout_cases(g: torch.Generator, dtype: torch.dtype, size: int) -> Iterato
 def _relu(x: Array) -> Array:
     found: Array = np.where(x > 0, x, x * 0)
     return found
+
+
+def _leaky(step: Step, x: Interval, slope: float = 0.01) -> Interval:
+    # Nondecreasing, and x slope is exact in binary64: 48 bits.
+    steep = step.scalar(slope, as_stored=False)
+    lo, hi = (torch.where(end > 0, end, end * steep) for end in (x.lo, x.hi))
+    return step.compute_(lo, hi)
+
+
+def _leaky_cases(g: torch.Generator, dtype: torch.dtype, size: int) -> Iterator[Case]:
+    for case in _cases(g, dtype, size):
+        yield from (Case((*case.args, slope)) for slope in (0.01, 0.3, 1.0 + 2.0**-10, 0))
+
+
+def _no_negative_slope(x: Any, slope: float = 0.01) -> None:
+    if not 0 <= slope < math.inf:
+        raise ValueError(f"its slope is {slope}; only slopes of 0 or more have a record")
 
 
 def _elementwise(f: Any) -> Any:
@@ -56,6 +75,20 @@ RELU = Op(
     exact=_relu,
     cases=_cases,
     moves=True,
+)
+
+LEAKY_RELU = Op(
+    name="leaky_relu",
+    targets=("aten.leaky_relu.default", "aten.leaky_relu_.default"),
+    meaning="y = x where x > 0, slope x elsewhere",
+    rounds="the product with the slope, used in binary32: in binary32, then on store",
+    lemma="paper: nondecreasing; rounding cells of fl16 o fl32 (theory 3)",
+    call=torch.nn.functional.leaky_relu,
+    enclose=_leaky,
+    exact=lambda x, slope=0.01: np.asarray(np.where(x > 0, x, x * slope)),
+    cases=_leaky_cases,
+    domain="all finite inputs; a slope of 0 or more",
+    check=_no_negative_slope,
 )
 
 SIGMOID = Op(
@@ -110,4 +143,4 @@ DROPOUT = Op(
     shares=True,
 )
 
-OPS = (RELU, SIGMOID, TANH, DROPOUT)
+OPS = (RELU, LEAKY_RELU, SIGMOID, TANH, DROPOUT)

@@ -231,7 +231,7 @@ def _advice(s: dict[str, Any]) -> str:
         )
     if counts["undecided"]:
         return (
-            "samples.csv names the undecided; nodes.csv shows at which node the intervals widen; "
+            "samples.csv names the undecided, errbound explain says why; "
             f"try --format {other}."
         )
     return "inputs that are not among these need a run of their own."

@@ -19,8 +19,7 @@ from errbound.number import Interval
 from errbound.ops import OPS, Step
 from errbound.program import Program
 from errbound.program.export import program_of
-
-from .emulator import Adversary
+from errbound.testing.emulator import FLUSHING, Adversary, is_free
 
 
 class Outside(AssertionError):
@@ -95,7 +94,7 @@ def spied(program: Program):
 class Enclosures:
     """The interval of every node, and from which node on a sample means nothing."""
 
-    def __init__(self, program, x):
+    def __init__(self, program, x, arithmetic=TORCH_CPU):
         self.program, self.samples = program, x.shape[0]
         self.values, self.alive, kept = {}, {}, []
         watched, self.offered = spied(program)
@@ -106,7 +105,7 @@ class Enclosures:
             self.alive[node.name] = alive.clone()
             kept.extend(zip(parts, self.values[node.name], strict=True))
 
-        enclosed = Encloser(watched, TORCH_CPU)(x, visit)
+        enclosed = Encloser(watched, arithmetic)(x, visit)
         self.overflow, self.certain = enclosed.overflow, enclosed.certain
         self.index = {node.name: k for k, node in enumerate(program.nodes, start=1)}
         for now, then in kept:  # a later node must not write into an earlier one's interval
@@ -154,7 +153,7 @@ class Enclosures:
         wide = known & (hi - lo > 0)
         if bool(wide.any()):
             share = ((2 * before - lo - hi).abs() / (hi - lo))[wide].max()
-            name = f"{node.op.name} {self.program.input_dtype}".replace("torch.", "")
+            name = f"{node.op.name} {self.program.storage(self.program.input_dtype).name}"
             tally.shares[name] = max(tally.shares.get(name, 0.0), float(share))
 
 
@@ -178,17 +177,19 @@ def exact_value(op, args, kwargs):
     return (left * right).sum(axis=-1) + bias
 
 
-def attack(case, tally, rng, repeats, exact_nodes=1):
+def attack(case, tally, rng, repeats, exact_nodes=1, arithmetic=TORCH_CPU):
     """Enclose, attack, execute and evaluate one case; raises ``Outside``."""
-    program = program_of(case.net, case.x, case.fmt.dtype)
-    x, samples = case.x, case.x.shape[0]
-    boxes = Enclosures(program, x)
-    story = f"{case.fmt.name}, {case.regime}, {case.blocks}"
+    program = program_of(case.module, case.inputs, case.format.dtype)
+    if case.format.emulated:
+        program = program.cast(case.format)
+    x, samples = case.inputs, case.inputs.shape[0]
+    boxes = Enclosures(program, x, arithmetic)
+    story = f"{arithmetic.name}, {case.format.name}, {case.regime}, {case.blocks}"
 
-    adversary = Adversary(program, rng)
+    adversary = Adversary(program, rng, arithmetic=arithmetic)
     sample = torch.arange(samples).repeat_interleave(repeats)
-    sums = [n.name for n in program.nodes if n.op.terms is not None]
-    assert len([n for n in program.nodes if n.op.name in ("linear", "conv2d")]) >= 3
+    sums = [n.name for n in program.nodes if is_free(n, arithmetic)]
+    assert len([n for n in program.nodes if n.op.name in FLUSHING]) >= 3
     chosen = set(rng.choice(sums, min(exact_nodes, len(sums)), replace=False).tolist())
     row = int(rng.integers(0, samples * repeats))
 
@@ -229,12 +230,13 @@ def attack(case, tally, rng, repeats, exact_nodes=1):
             program,
             x[part],
             lambda n, v, p=part: boxes.check(n, v, p, count_real, lambda *_: f"real; {story}"),
+            arithmetic,
         )
         tally.real += len(part)
 
     tally.programs.add(program.digest)
     tally.records.update({n.op.name for n in program.nodes})
-    tally.formats[case.fmt.name] += 1
+    tally.formats[case.format.name] += 1
     tally.regimes[case.regime] += 1
     tally.samples += samples
     tally.dead += int((boxes.overflow >= 0).sum())

@@ -21,10 +21,10 @@ from errbound.errors import InputError
 from errbound.number import BFLOAT16, BINARY16, BINARY32, Interval
 from errbound.ops import BY_TARGET, Constant
 from errbound.program.export import program_of
+from errbound.testing.emulator import execute_sum
+from errbound.testing.sums import BIASES, ORDERS, SHAPES, Plan
 
-from .emulator import execute_sum
 from .harness import Enclosures, Spy
-from .sums import BIASES, ORDERS, SHAPES, Plan
 
 LINEAR, CONV, NORM, AVERAGE, ADAPTIVE = (
     BY_TARGET[f"aten.{name}.default"]

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from errbound.number import FORMATS
+from errbound.number import NATIVE
+from errbound.testing.programs import programs, seeded
 
 from .harness import Tally, attack, rare
-from .programs import cases, seeded
 
 PROGRAMS = 360
 REPEATS = 72  # of each of four samples: 288 executions of a program
@@ -47,7 +47,7 @@ def test_a_hundred_thousand_executions():
     tally = campaign(range(PROGRAMS), REPEATS)
     assert tally.executions >= 100_000
     assert len(tally.programs) >= 300
-    assert min(tally.formats[fmt.name] for fmt in FORMATS) >= 100
+    assert min(tally.formats[fmt.name] for fmt in NATIVE) >= 100
     assert rare(tally, 20) == {}, "records that too few programs contain"
 
 
@@ -57,7 +57,7 @@ def test_a_hundred_thousand_executions():
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-@given(cases(), st.integers(0, 2**32 - 1))
+@given(programs(blocks=(3, 12), contractions=3), st.integers(0, 2**32 - 1))
 def test_no_drawn_program_is_left(case, seed):
     attack(case, Tally(), np.random.default_rng(seed), 24)
 
@@ -65,6 +65,6 @@ def test_no_drawn_program_is_left(case, seed):
 def test_every_seed_is_another_program_and_the_same_again():
     first, again = seeded(7), seeded(7)
     assert first.blocks == again.blocks
-    assert str(first.net) == str(again.net)
-    assert first.x.equal(again.x)
+    assert str(first.module) == str(again.module)
+    assert first.inputs.equal(again.inputs)
     assert len({seeded(seed).blocks for seed in range(60)}) >= 59

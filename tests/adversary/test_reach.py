@@ -21,12 +21,12 @@ import pytest
 import torch
 
 from errbound.arithmetic import TORCH_CPU
-from errbound.number import BFLOAT16, BINARY16, BINARY32, FORMATS, Interval
+from errbound.number import BFLOAT16, BINARY16, BINARY32, NATIVE, Interval
 from errbound.ops import BY_TARGET, Constant
+from errbound.testing.rounding import round32
+from errbound.testing.sums import Plan, accumulate
 
-from .binary32 import round32
 from .harness import Spy
-from .sums import Plan, accumulate
 
 SIZES = (2, 3, 8, 64, 784)
 TABLE: dict[tuple[str, str], list[tuple[int, float]]] = {}
@@ -74,7 +74,7 @@ def worst(m, fmt):
     return torch.from_numpy(x).to(fmt.dtype), torch.from_numpy(w).to(fmt.dtype)
 
 
-@pytest.mark.parametrize("fmt", FORMATS, ids=lambda f: f.name)
+@pytest.mark.parametrize("fmt", NATIVE, ids=lambda f: f.name)
 @pytest.mark.parametrize("m", SIZES)
 def test_linear_reaches_its_bound(m, fmt):
     op = BY_TARGET["aten.linear.default"]
@@ -90,7 +90,7 @@ def test_linear_reaches_its_bound(m, fmt):
     assert reached(op, (x[None], w[None]), fmt, Plan(shape="greedy down")) >= 0.9
 
 
-@pytest.mark.parametrize("fmt", FORMATS, ids=lambda f: f.name)
+@pytest.mark.parametrize("fmt", NATIVE, ids=lambda f: f.name)
 @pytest.mark.parametrize("m", SIZES)
 def test_convolution_reaches_its_bound(m, fmt):
     op = BY_TARGET["aten.conv2d.default"]
@@ -103,7 +103,7 @@ def test_convolution_reaches_its_bound(m, fmt):
         assert reached(op, args, fmt, Plan()) >= 0.9
 
 
-@pytest.mark.parametrize("fmt", FORMATS, ids=lambda f: f.name)
+@pytest.mark.parametrize("fmt", NATIVE, ids=lambda f: f.name)
 @pytest.mark.parametrize("side", [2, 3, 7])
 def test_average_pools_reach_their_bound(side, fmt):
     x = torch.full((1, 1, side, side), 2.0**-24, dtype=fmt.dtype)
@@ -116,7 +116,7 @@ def test_average_pools_reach_their_bound(side, fmt):
     assert note("adaptive_avg_pool2d", fmt, m, reached(adaptive, (x, [1, 1]), fmt, Plan())) >= 0.9
 
 
-@pytest.mark.parametrize("fmt", FORMATS, ids=lambda f: f.name)
+@pytest.mark.parametrize("fmt", NATIVE, ids=lambda f: f.name)
 def test_batch_norm_reaches_its_bound(fmt):
     """x alpha + beta with a product that is rounded: a tie just above a power of two."""
     op = BY_TARGET["aten.batch_norm.default"]

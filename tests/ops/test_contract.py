@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from errbound.number import FORMATS, Format, Interval
+from errbound.number import NATIVE, Format, Interval
 from errbound.ops import OPS, Op
 
 from . import contract
 
-formats = pytest.mark.parametrize("fmt", FORMATS, ids=lambda f: f.name)
+formats = pytest.mark.parametrize("fmt", NATIVE, ids=lambda f: f.name)
 records_and_sizes = pytest.mark.parametrize(
     ("op", "size"),
     [

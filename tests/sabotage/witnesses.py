@@ -20,7 +20,7 @@ from errbound.number import (
     BFLOAT16,
     BINARY16,
     BINARY32,
-    FORMATS,
+    NATIVE,
     Accumulation,
     Ball,
     Format,
@@ -88,7 +88,7 @@ def point(*values: float) -> Interval:
 
 def stores_are_correctly_rounded() -> None:
     """Ties go to even, binary64 is rounded once, subnormals have their own quantum."""
-    for fmt in FORMATS:
+    for fmt in NATIVE:
         u, least = fmt.unit_roundoff, 2 * fmt.eta
         for k in (2.0, 1 + u, 1 + 3 * u, 1 + u + 2.0**-52, 1 + u - 2.0**-52, 2.5 * least, 1.3):
             for x in (k, -k, 3 * least + k * least / 4):

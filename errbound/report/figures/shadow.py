@@ -56,7 +56,7 @@ def path_of(run: Run) -> Path | None:
 def rows(run: Run) -> list[Row]:
     """One row per model and node: median and maximum over the samples.
 
-    The ratio bound / error has a median over the samples whose error is not zero.
+    The ratio bound / error has a median over the samples whose error is neither 0 nor infinite.
 
     Raises:
         InputError: the file cannot be read or is no such table.
@@ -82,17 +82,21 @@ def rows(run: Run) -> list[Row]:
                     f"{place}, line {lines.line_num}: is no row of {len(SHADOW_COLUMNS)} cells: "
                     "write it again"
                 ) from None
-    return [
-        (model, position, *node, *_measures(np.array(found)[:, [k, k + 2]]))
-        for k, model in enumerate(("M16", "M32"))
-        for position, (node, found) in enumerate(nodes.items(), 1)
-    ]
+    made: list[Row] = []
+    for k, model in enumerate(("M16", "M32")):
+        for position, (node, found) in enumerate(nodes.items(), 1):
+            values = np.array(found)[:, [k, k + 2]]
+            values = values[~np.isnan(values).any(axis=1)]
+            if len(values):  # M16 may lack the node
+                made.append((model, position, *node, *_measures(values)))
+    return made
 
 
 def _measures(values: Any) -> Row:
     """Of errors and bounds, shape (samples, 2)."""
     error, bound = values.T
-    ratio = bound[error > 0] / error[error > 0]
+    fair = (error > 0) & (error < np.inf)
+    ratio = bound[fair] / error[fair]
     middle = float(np.median(ratio)) if ratio.size else float("nan")
     spread = [float(f(v)) for v in (error, bound) for f in (np.median, np.max)]
     return (len(error), *spread, middle, len(ratio))
@@ -121,7 +125,9 @@ def draw(columns: Sequence[Column]) -> Drawing:
                 )
         ratios.show_y(bottom)
         without = sum(row[5] - row[11] for row in column.rows)
-        title(bottom, "bound / error, median", counted({"errors of 0, without a ratio": without}))
+        title(
+            bottom, "bound / error, median", counted({"errors of 0 or ∞, without a ratio": without})
+        )
         name_nodes(bottom, {row[1]: row[2] for row in column.rows})
     for axes, text in zip(grid[:, 0], ("error", "error", "ratio"), strict=True):
         axes.set_ylabel(text)

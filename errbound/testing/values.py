@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
+from torch import Tensor, nn
 
-from errbound.number import nearest
+from errbound.number import Format, nearest
+from errbound.testing.rounding import Array
 
 KINDS = (
     "normal",
@@ -24,9 +28,12 @@ number, from the start or after a first sum of tiny products; a first sum of sub
 with huge weights, or of huge operands with subnormal weights; near overflow."""
 
 
-def draw(rng, shape, fmt, kind, scale=1.0):
+def draw(
+    rng: np.random.Generator, shape: tuple[int, ...], fmt: Format, kind: str, scale: float = 1.0
+) -> Array:
     """Binary64 array of numbers of ``fmt``, finite, of about the size of ``scale``."""
     n = int(np.prod(shape))
+    x: Array
     sign = rng.choice([-1.0, 1.0], n)
     near = 2.0 ** np.floor(np.log2(scale))
     if kind == "normal":
@@ -54,7 +61,13 @@ def draw(rng, shape, fmt, kind, scale=1.0):
     return np.where(x == 0, sign * 0.0, x).reshape(shape)
 
 
-def mixed(rng, shape, fmt, scale=1.0, kinds=KINDS):
+def mixed(
+    rng: np.random.Generator,
+    shape: tuple[int, ...],
+    fmt: Format,
+    scale: float = 1.0,
+    kinds: Sequence[str] = KINDS,
+) -> Array:
     """Like ``draw``, every entry of another kind."""
     kind = rng.integers(0, len(kinds), shape)
     x = np.zeros(shape)
@@ -63,7 +76,7 @@ def mixed(rng, shape, fmt, scale=1.0, kinds=KINDS):
     return x
 
 
-def _factors(fmt, up):
+def _factors(fmt: Format, up: bool) -> tuple[float, float]:
     """Two numbers of ``fmt`` whose product a store or a binary32 rounding moves by half an ulp.
 
     16 bits: a midpoint of storage that ties to the neighbour below (above). binary32: 1 + 2^-24,
@@ -76,7 +89,7 @@ def _factors(fmt, up):
     return (7 / 8, 37 / 32) if up else (9 / 8, 29 / 32)
 
 
-def edges(rng, m, fmt):
+def edges(rng: np.random.Generator, m: int, fmt: Format) -> tuple[Array, Array]:
     """(x, w) of m products whose sum errs by nearly its bound in some order, where it shows.
 
     One product near 1 and m - 1 of 2^-24, each lost when it is added to a partial sum of 1; the
@@ -96,7 +109,7 @@ def edges(rng, m, fmt):
     return x, w * rng.choice([-1.0, 1.0])
 
 
-def unit_of(regime, fmt):
+def unit_of(regime: str, fmt: Format) -> float:
     """The size of activations, biases and added constants in a regime."""
     if regime in ("tiny", "border"):
         return 2.0 ** (fmt.emin + 3)
@@ -105,7 +118,9 @@ def unit_of(regime, fmt):
     return 2.0 ** (fmt.emax - 3) if regime == "big" else 1.0
 
 
-def inputs(rng, samples, shape, fmt, regime):
+def inputs(
+    rng: np.random.Generator, samples: int, shape: tuple[int, ...], fmt: Format, regime: str
+) -> Tensor:
     """A batch of inputs in the format's dtype: every sample of another kind."""
     scale = {
         "border": 2.0 ** (fmt.emin // 2 + 1),
@@ -126,10 +141,9 @@ def inputs(rng, samples, shape, fmt, regime):
     return torch.from_numpy(np.stack(rows)).to(fmt.dtype)
 
 
-def sharpen(net, x, rng, fmt):
+def sharpen(net: nn.Module, x: Tensor, rng: np.random.Generator, fmt: Format) -> None:
     """Give the first sum of a network operands from ``edges``, half of the samples' too."""
-    first = next(m for m in net.modules() if isinstance(m, torch.nn.Linear | torch.nn.Conv2d))
-    conv = isinstance(first, torch.nn.Conv2d)
+    first = next(m for m in net.modules() if isinstance(m, nn.Linear | nn.Conv2d))
     with torch.no_grad():
         operands, weights = edges(rng, first.weight[0].numel(), fmt)
         for k, weight in enumerate(first.weight):
@@ -139,20 +153,20 @@ def sharpen(net, x, rng, fmt):
             lost = weights[min(1, len(weights) - 1)]
             first.bias.fill_(float(np.copysign(2.0**-24, lost)))  # one more term to be lost
         for sample in x[::2]:
-            if conv:  # the window at the corner
-                c, (h, w) = first.in_channels // first.groups, first.kernel_size
+            if isinstance(first, nn.Conv2d):  # the window at the corner
+                c, (h, w) = first.weight.shape[1], first.kernel_size
                 sample[:] = 2.0**-12
                 sample[:c, :h, :w] = torch.from_numpy(operands).reshape(c, h, w).to(x.dtype)
             else:
                 sample[:] = torch.from_numpy(operands).to(x.dtype)
 
 
-def fill(net, rng, fmt, regime):
+def fill(net: nn.Module, rng: np.random.Generator, fmt: Format, regime: str) -> None:
     """Draw every weight, bias and statistic of a network, in place."""
     first = True
     with torch.no_grad():
         for module in net.modules():
-            if isinstance(module, torch.nn.Linear | torch.nn.Conv2d):
+            if isinstance(module, nn.Linear | nn.modules.conv._ConvNd):
                 fan_in = module.weight[0].numel()
                 scale = fan_in**-0.5 if regime != "big" else 0.5 / fan_in
                 if first:
@@ -166,7 +180,9 @@ def fill(net, rng, fmt, regime):
                 _set(module.weight, rng, fmt, scale, WEIGHTS)
                 if module.bias is not None:
                     _set(module.bias, rng, fmt, 0.3 * unit_of(regime, fmt), KINDS)
-            elif isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+            elif isinstance(module, nn.modules.batchnorm._BatchNorm):
+                assert module.running_mean is not None
+                assert module.running_var is not None
                 n = module.running_mean.shape
                 unit = unit_of(regime, fmt)
                 _put(module.running_mean, draw(rng, n, fmt, "normal", unit))
@@ -176,7 +192,9 @@ def fill(net, rng, fmt, regime):
                     _set(module.bias, rng, fmt, unit, KINDS)
 
 
-def _set(parameter, rng, fmt, scale, kinds):
+def _set(
+    parameter: Tensor, rng: np.random.Generator, fmt: Format, scale: float, kinds: Sequence[str]
+) -> None:
     if rng.random() < 0.25:
         x = mixed(rng, tuple(parameter.shape), fmt, scale)
     else:
@@ -184,5 +202,5 @@ def _set(parameter, rng, fmt, scale, kinds):
     _put(parameter, x)
 
 
-def _put(tensor, array):
+def _put(tensor: Tensor, array: Array) -> None:
     tensor.copy_(torch.from_numpy(array))

@@ -1,4 +1,4 @@
-"""Binary32 arithmetic on numpy binary64 arrays that hold binary32 numbers, exactly rounded.
+"""Rounding on numpy binary64 arrays that hold numbers of at most 24 bits, exactly as IEEE 754.
 
 Independent of ``errbound.number``: only numpy's own binary64 operations and its conversion to
 binary32 are used. Products of two binary32 numbers are exact in binary64 (48 bits, exponents
@@ -7,22 +7,45 @@ between -298 and 256), so a pending product is kept as it is until it is rounded
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
+
+from errbound.number import BINARY32, Format
+
+Array = np.ndarray[Any, Any]
+Rounding = Callable[[Array], Array]
+"""The rounding map of a format, to nearest even, on binary64 arrays."""
 
 MIN_NORMAL = 2.0**-126
 
 
-def round32(x):
+def round32(x: Array) -> Array:
     """One rounding of binary64 ``x`` to binary32, to nearest even; overflow to infinity."""
     with np.errstate(over="ignore"):
         return x.astype(np.float32).astype(np.float64)
 
 
-def sum_to_odd(a, b):
+def rounding(fmt: Format) -> Rounding:
+    """One rounding of binary64 arrays to ``fmt``, to nearest even, with its overflow rule."""
+    if fmt is BINARY32:
+        return round32
+
+    def fl(x: Array) -> Array:
+        exponent = np.frexp(x)[1] - 1
+        quantum = np.ldexp(1.0, np.maximum(exponent, fmt.emin) - fmt.precision + 1)
+        y = np.rint(x / quantum) * quantum
+        return np.where(np.abs(y) > fmt.max_finite, np.copysign(fmt.overflow, x), y)
+
+    return fl
+
+
+def sum_to_odd(a: Array, b: Array) -> Array:
     """``a + b`` rounded to odd in binary64: exact, or the neighbour with an odd last bit.
 
     TwoSum gives s + e = a + b. If e != 0 the sum lies strictly between s and its neighbour on the
-    side of e, and exactly one of the two is odd. Rounding it to 24 bits (53 >= 24 + 2) then gives
+    side of e, and exactly one of the two is odd. Rounding it to p bits (53 >= p + 2) then gives
     the correctly rounded sum, subnormal results included.
     """
     s = a + b
@@ -35,24 +58,19 @@ def sum_to_odd(a, b):
     return np.where(move, bits + away, bits).view(np.float64)
 
 
-def add(a, b, *, wide):
-    """fl(a + b) before a flush: ``b`` a binary32 number, ``a`` too unless ``wide``.
+def add(a: Array, b: Array, *, wide: bool, fl: Rounding = round32) -> tuple[Array, Array]:
+    """fl(a + b) before a flush: ``b`` a number of the format, ``a`` too unless ``wide``.
 
     ``wide``: ``a`` may be a pending product, and this addition an FMA. Otherwise the binary64 sum
-    rounded to binary32 is the binary32 sum (53 >= 2*24 + 2).
+    rounded to p <= 24 bits is the sum rounded once (53 >= 2p + 2).
 
     Returns (sum before rounding, for the flush; rounded sum).
     """
     s = sum_to_odd(a, b) if wide else a + b
-    return s, round32(s)
+    return s, fl(s)
 
 
-def is_binary32(x):
-    """Whether every entry is a binary32 number."""
-    return bool((round32(x) == x).all())
-
-
-def flush(before, after, probability, rng):
+def flush(before: Array, after: Array, probability: float, rng: np.random.Generator) -> Array:
     """``after``, with entries whose value ``before`` rounding is subnormal set to 0 by coin."""
     if not probability:
         return after

@@ -8,11 +8,15 @@ permutation, tree and coins.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from .binary32 import add, flush, is_binary32, round32
+from errbound.testing.rounding import Array, Rounding, add, flush, round32
+
+Plus = Callable[[Array, Array], Array]
+Start = Callable[[Array], Array]
 
 ORDERS = (
     "given",
@@ -55,7 +59,7 @@ class Plan:
     other: bool = False
 
     @staticmethod
-    def random(rng):
+    def random(rng: np.random.Generator) -> Plan:
         """Any plan."""
         return Plan(
             order=str(rng.choice(ORDERS if rng.random() < 0.8 else ["given", "descending"])),
@@ -68,8 +72,15 @@ class Plan:
         )
 
 
-def accumulate(left, right, bias, plan, rng):
-    """Binary32 sums of ``left * right`` over the last axis, plus ``bias``.
+def accumulate(
+    left: Array,
+    right: Array,
+    bias: Array | None,
+    plan: Plan,
+    rng: np.random.Generator,
+    fl: Rounding = round32,
+) -> Array:
+    """Sums of ``left * right`` over the last axis, plus ``bias``, every operation rounded.
 
     Args:
         left: (..., m) binary64 array of stored numbers of at most 24 bits.
@@ -77,12 +88,13 @@ def accumulate(left, right, bias, plan, rng):
         bias: None, or broadcasts against the sums.
         plan: how to execute; ``plan.flush`` must be 0 where the arithmetic flushes nothing.
         rng: numpy generator of the random choices.
+        fl: rounding of the format in which terms are added, binary32 unless told.
 
-    Returns binary64 array of binary32 numbers.
+    Returns binary64 array of numbers of that format.
     """
     shape = np.broadcast_shapes(np.shape(left), np.shape(right))
-    x = flush(*[np.broadcast_to(left, shape)] * 2, plan.flush, rng)
-    w = flush(*[np.broadcast_to(right, shape)] * 2, plan.flush, rng)
+    x, w = np.broadcast_to(left, shape), np.broadcast_to(right, shape)
+    x, w = flush(x, x, plan.flush, rng), flush(w, w, plan.flush, rng)
     exact = (x * w).reshape(int(np.prod(shape[:-1])), shape[-1])
     offset = None
     if bias is not None:
@@ -91,28 +103,29 @@ def accumulate(left, right, bias, plan, rng):
     if shape[-1] == 0:
         sums = np.zeros((exact.shape[0], 1)) if offset is None else offset
         return sums.reshape(shape[:-1])
-    terms, wide = _leaves(exact, plan, rng)
+    terms, wide = _leaves(exact, plan, rng, fl)
     terms = _arrange(terms, offset, plan, rng)
-    return _reduce(terms, plan, wide, rng).reshape(shape[:-1])
+    return _reduce(terms, plan, wide, rng, fl).reshape(shape[:-1])
 
 
-def _leaves(exact, plan, rng):
-    """Products rounded to binary32 except the fused ones; and whether any is still exact."""
-    if is_binary32(exact) and not plan.flush:
+def _leaves(exact: Array, plan: Plan, rng: np.random.Generator, fl: Rounding) -> tuple[Array, bool]:
+    """Products rounded except the fused ones; and whether any is still exact."""
+    rounded = fl(exact)
+    if not plan.flush and (rounded == exact).all():
         return exact, False
-    rounded = flush(exact, round32(exact), plan.flush, rng)
+    rounded = flush(exact, rounded, plan.flush, rng)
     if not plan.fused:
         return rounded, False
     fused = True if plan.fused == 1 else rng.random(exact.shape) < plan.fused
     return np.where(fused, exact, rounded), True
 
 
-def _keys(terms, order, rng):
+def _keys(terms: Array, order: str, rng: np.random.Generator) -> Array:
     if order in ("given", "reversed"):
         return np.broadcast_to(np.arange(terms.shape[1], dtype=float), terms.shape)
     if order in ("ascending", "descending"):
         return np.abs(terms)
-    noise = rng.random(terms.shape)
+    noise = rng.random((len(terms), terms.shape[1]))
     if order == "random":
         return noise
     if order == "signs alternating":
@@ -125,10 +138,10 @@ def _keys(terms, order, rng):
         ]
         back = [np.take_along_axis(c, largest, 1) for c in mine]
         return np.where(positive, back[0] - 0.5, back[1])
-    return noise - (terms > 0) * 2.0
+    return noise - np.where(terms > 0, 2.0, 0.0)
 
 
-def _arrange(terms, offset, plan, rng):
+def _arrange(terms: Array, offset: Array | None, plan: Plan, rng: np.random.Generator) -> Array:
     """Terms in the order of the plan, the bias among them."""
     at_end = offset is not None and plan.bias != "sorted in"
     if offset is not None and not at_end:
@@ -144,17 +157,18 @@ def _arrange(terms, offset, plan, rng):
     return np.concatenate([terms[:, :at], offset, terms[:, at:]], axis=1)
 
 
-def _reduce(terms, plan, wide, rng):
-    def plus(a, b):
-        return flush(*add(a, b, wide=wide), plan.flush, rng)
+def _reduce(terms: Array, plan: Plan, wide: bool, rng: np.random.Generator, fl: Rounding) -> Array:
+    def plus(a: Array, b: Array) -> Array:
+        return flush(*add(a, b, wide=wide, fl=fl), plan.flush, rng)
 
-    def start(a):
+    def start(a: Array) -> Array:
         """A pending product that meets no partial sum is rounded by itself."""
-        return flush(a, round32(a), plan.flush, rng) if wide else a
+        return flush(a, fl(a), plan.flush, rng) if wide else a
 
     m = terms.shape[1]
     if plan.shape.startswith("greedy") and m * m * terms.shape[0] < 2e7:
-        return _greedy(terms, 1.0 if plan.shape == "greedy up" else -1.0, plus, start, rng)
+        sign = 1.0 if plan.shape == "greedy up" else -1.0
+        return _greedy(terms, plus, start, rng, lambda s: sign * (fl(s) - s))
     if plan.shape == "tree":
         return _tree(terms, plus, start, rng)
     lanes = {"blocks": plan.lanes, "lanes": plan.lanes, "pairwise": m}.get(plan.shape, 1)
@@ -174,7 +188,7 @@ def _reduce(terms, plan, wide, rng):
     return partial[:, 0]
 
 
-def _tree(terms, plus, start, rng):
+def _tree(terms: Array, plus: Plus, start: Start, rng: np.random.Generator) -> Array:
     """Combine two random ones of the values that are left, until one is left."""
     values = np.array(terms)
     row = np.arange(values.shape[0])
@@ -188,8 +202,10 @@ def _tree(terms, plus, start, rng):
     return start(values[:, 0])
 
 
-def _greedy(terms, sign, plus, start, rng):
-    """A chain that always takes the term whose addition errs most in one direction."""
+def _greedy(
+    terms: Array, plus: Plus, start: Start, rng: np.random.Generator, error: Rounding
+) -> Array:
+    """A chain that always takes the term whose addition has the largest ``error``."""
     row = np.arange(terms.shape[0])
     first = np.where(
         rng.random(terms.shape[0]) < 0.5,
@@ -202,7 +218,7 @@ def _greedy(terms, sign, plus, start, rng):
     for _ in range(1, terms.shape[1]):
         s = partial[:, None] + terms
         with np.errstate(invalid="ignore"):
-            gain = np.where(taken, -np.inf, np.nan_to_num(sign * (round32(s) - s)))
+            gain = np.where(taken, -np.inf, np.nan_to_num(error(s)))
         best = gain.argmax(axis=1)
         partial = plus(terms[row, best], partial)
         taken[row, best] = True
