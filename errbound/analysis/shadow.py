@@ -33,7 +33,7 @@ class Reals:
     Attributes:
         number: from a Python float or integer, exactly.
         ends: exact rational bounds of a number, low and high.
-        select: how an operator that only moves or selects numbers is applied.
+        select: how an operator that moves, selects or compares numbers is applied.
     """
 
     number: Callable[[Any], Any]
@@ -58,7 +58,7 @@ class Shadow:
         """Evaluate on ``x`` (1, ...); ``visit(node, values)`` sees object arrays (or lists)."""
 
         def step(node: Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            if node.op.moves:
+            if node.op.moves or node.op.compares:
                 value = self.reals.select(node.op, args, kwargs)
             else:
                 value = node.op.exact(*args, **kwargs)
@@ -126,8 +126,8 @@ def _arb(bits: int) -> Iterator[Reals]:
 def _select_balls(op: Op, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """A selection applied to both ends of every ball.
 
-    What only moves, selects or negates numbers is monotone in each of them, so that the results at
-    the ends enclose the exact ones even where the order of overlapping balls is unknown.
+    It is monotone in each number, so that the results at the ends enclose the exact ones even where
+    the order of overlapping balls is unknown.
     """
     lower, upper = (
         op.exact(*(_map(end, a) for a in args), **kwargs)

@@ -32,6 +32,12 @@ Array = np.ndarray[Any, Any]
 ``terms`` are generic over them."""
 
 
+def real(function: str, value: Any) -> Any:
+    """An elementary function of an exact number: ``arb`` has methods, ``mpf`` a context."""
+    context = getattr(value, "context", None)
+    return getattr(context, function)(value) if context else getattr(value, function)()
+
+
 @dataclass(frozen=True, eq=False)
 class Constant:
     """A weight, buffer or constant of the program: a tensor known exactly.
@@ -232,6 +238,8 @@ class Op:
         moves: only moves, selects or compares stored numbers: nothing is rounded.
         shares: the result may share storage with the first operand (views, identities).
         shaped: integer arguments are the shape of the output.
+        compares: ``exact`` compares numbers, but is nondecreasing in each of them, so that over
+            balls it is evaluated at both ends; ``moves`` implies it, up to the sign.
         emulate: where an execution that rounds every single operation is not given by ``terms`` or
             by one operation per element: ``(fl, *args)`` on binary64 tensors, ``fl`` rounds.
     """
@@ -251,6 +259,7 @@ class Op:
     moves: bool = False
     shares: bool = False
     shaped: bool = False
+    compares: bool = False
     emulate: Callable[..., Tensor] | None = None
 
     @property

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from errbound.number import Interval
-from errbound.ops._op import Array, Case, Op, Step
+from errbound.ops._op import Array, Case, Op, Step, real
 from errbound.ops._shapes import both_ends, tabulated
 
 
@@ -89,6 +89,7 @@ LEAKY_RELU = Op(
     cases=_leaky_cases,
     domain="all finite inputs; a slope of 0 or more",
     check=_no_negative_slope,
+    compares=True,
 )
 
 SIGMOID = Op(
@@ -99,7 +100,7 @@ SIGMOID = Op(
     lemma="measured: exhaustive table of this machine's kernel (16 bits), profile (binary32)",
     call=torch.sigmoid,
     enclose=tabulated("sigmoid", torch.sigmoid, torch.sigmoid),
-    exact=_elementwise(lambda v: 1 / (1 + (-v).exp())),
+    exact=_elementwise(lambda v: 1 / (1 + real("exp", -v))),
     cases=_cases,
 )
 
@@ -111,7 +112,7 @@ TANH = Op(
     lemma="measured: exhaustive table of this machine's kernel (16 bits), profile (binary32)",
     call=torch.tanh,
     enclose=tabulated("tanh", torch.tanh, torch.tanh),
-    exact=_elementwise(lambda v: v.tanh()),
+    exact=_elementwise(lambda v: real("tanh", v)),
     cases=_cases,
 )
 

@@ -93,6 +93,7 @@ CLAMP = Op(
     cases=_cases((-1.25, 2), (0.1307, None), (None, 0.3081), (2.0, -1.0), tensors=2),
     domain="all finite inputs; bounds that are numbers",
     check=_check,
+    compares=True,
 )
 
 CLAMP_MIN = Op(
@@ -112,6 +113,7 @@ CLAMP_MIN = Op(
     cases=_cases((0.1307,), (-2,), tensors=1),
     domain="all finite inputs; a bound that is a number",
     check=_check,
+    compares=True,
 )
 
 CLAMP_MAX = Op(
@@ -131,6 +133,7 @@ CLAMP_MAX = Op(
     cases=_cases((0.1307,), (-2,), tensors=1),
     domain="all finite inputs; a bound that is a number",
     check=lambda x, highest: _check(x, None, highest),
+    compares=True,
 )
 
 HARDTANH = Op(
@@ -145,6 +148,7 @@ HARDTANH = Op(
     cases=_cases((), (-2, 3.0), (0.0, 6.0), (-0.1307, 0.3081)),
     domain="all finite inputs; bounds that are numbers",
     check=lambda x, lowest=-1, highest=1: _check(x, lowest, highest),
+    compares=True,
 )
 
 RELU6 = Op(
@@ -157,6 +161,7 @@ RELU6 = Op(
     enclose=lambda step, x: _enclose(step, x, 0, 6),
     exact=lambda x: _exact(x, 0, 6),
     cases=_cases(()),
+    compares=True,
 )
 
 OPS = (CLAMP, CLAMP_MIN, CLAMP_MAX, HARDTANH, RELU6)

@@ -22,6 +22,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ import torch
 from torch import Tensor
 
 from errbound.number import TINY64, Format, Interval, any_order, inflate, widen
-from errbound.ops._op import Array, BatchMoved, Case, Op, Step
+from errbound.ops._op import Array, BatchMoved, Case, Op, Step, real
 from errbound.ops._shapes import hull
 
 OWN = 2.0**-45
@@ -217,7 +218,7 @@ def _check(x: Any, dim: int, dtype: Any = None) -> None:
 
 def _exponentials(x: Array, dim: int) -> tuple[Array, Array]:
     largest = np.max(x, axis=dim, keepdims=True)
-    e: Array = np.vectorize(lambda v: v.exp(), otypes=[object])(x - largest)
+    e: Array = np.vectorize(partial(real, "exp"), otypes=[object])(x - largest)
     return x - largest, e
 
 
@@ -229,7 +230,7 @@ def _exact_softmax(x: Array, dim: int, dtype: Any = None) -> Array:
 
 def _exact_log_softmax(x: Array, dim: int, dtype: Any = None) -> Array:
     d, e = _exponentials(x, dim)
-    log = np.vectorize(lambda v: v.log(), otypes=[object])(e.sum(axis=dim, keepdims=True))
+    log = np.vectorize(partial(real, "log"), otypes=[object])(e.sum(axis=dim, keepdims=True))
     found: Array = d - log
     return found
 

@@ -255,11 +255,14 @@ class _Freezer:
     def _misaligned(self, node: fx.Node, rank: int, moves: bool) -> bool:
         """Whether broadcasting would align an operand's batch with another dimension.
 
-        An operator that moves the numbers of one tensor may change its rank; no other may.
+        An operator that moves the numbers of one tensor may change its rank, one that sums them may
+        lower it; no other may.
         """
         values = [n.meta.get("val") for n in node.all_input_nodes if n.name not in self.fixed]
         ranks = [v.dim() for v in values if isinstance(v, Tensor)]
-        return (len(ranks) > 1 or not moves) and any(r != rank for r in ranks)
+        if len(ranks) > 1:
+            return any(r != rank for r in ranks)
+        return not moves and any(r < rank for r in ranks)
 
     def _share(self, node: fx.Node, shares: bool) -> None:
         """Note that the result of a view shares storage with its operand."""

@@ -11,7 +11,7 @@ except ImportError as error:
         "errbound.testing needs hypothesis: pip install 'errbound[testing]'"
     ) from error
 
-from errbound.testing.certified import assert_certified
+from errbound.testing.certified import NotCertified, assert_certified
 from errbound.testing.containment import assert_encloses
 from errbound.testing.executions import Execution, executions
 from errbound.testing.numbers import numbers, tensors
@@ -21,6 +21,7 @@ from errbound.testing.sums import Plan
 __all__ = [
     "Execution",
     "Network",
+    "NotCertified",
     "Plan",
     "assert_certified",
     "assert_encloses",

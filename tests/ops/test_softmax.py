@@ -64,7 +64,7 @@ def box_of(g: torch.Generator, fmt: Format, shape: tuple[int, ...], widest: floa
 
 
 def attack(
-    op: Any, arithmetic: Arithmetic, fmt: Format, n: int, widest: float, inner: bool
+    op: Any, arithmetic: Arithmetic, fmt: Format, n: int, widest: float, inner: bool, times: int
 ) -> float:
     """Executions stay inside; the median share of an interval's width that they fill."""
     g, rng = torch.Generator().manual_seed(n), np.random.default_rng(n)
@@ -82,7 +82,7 @@ def attack(
     if narrow:
         ways = [False, True] if op is SOFTMAX and inner else [op is LOG_SOFTMAX and not inner]
     low, high = np.full((40, n), np.inf), np.full((40, n), -np.inf)
-    for k in range(60):
+    for k in range(times):
         x = contract.between(box, g, fmt).numpy()
         if k % 2:  # one entry high, the others low, or the other way round
             ends = (box.lo, box.hi) if k % 4 == 1 else (box.hi, box.lo)
@@ -99,20 +99,20 @@ def attack(
 
 @RECORDS
 @ARITHMETICS
-@pytest.mark.parametrize("n", [1, 2, 10, 65])
+@pytest.mark.parametrize("n", [1, 2, 10, pytest.param(65, marks=pytest.mark.slow)])
 def test_no_execution_leaves_its_interval(
     op: Any, arithmetic: Arithmetic, fmt: Format, n: int
 ) -> None:
     for inner in (False, True):
         for widest in (0.0, 2.0**-6, 1.0):
-            attack(op, arithmetic, fmt, n, widest, inner)
+            attack(op, arithmetic, fmt, n, widest, inner, 12 if n < 65 else 60)
 
 
 @RECORDS
 @pytest.mark.parametrize("fmt", NATIVE, ids=lambda f: f.name)
 def test_wide_intervals_are_filled(op: Any, fmt: Format) -> None:
     """Correlated ends: two random corners of few come near what ten logits can do."""
-    share = attack(op, TORCH_CPU, fmt, 2, 0.5, False)
+    share = attack(op, TORCH_CPU, fmt, 2, 0.5, False, 40)
     print(f"{op.name} {fmt.name}: {share:.3f} of the median interval is reached")
     assert share > 0.6
 
@@ -124,7 +124,8 @@ def test_points_are_enclosed_tightly(op: Any, fmt: Format) -> None:
     g = torch.Generator().manual_seed(3)
     x = (torch.randn(50, 10, generator=g) * 5).to(fmt.dtype)
     found = op.enclose(Step(TORCH_CPU, fmt, 50), Interval.point(x), 1)
-    width = (found.hi - found.lo) / found.lo.abs().clamp(min=2.0**-20)
+    size = found.lo.abs() + (0 if op is SOFTMAX else 1)
+    width = (found.hi - found.lo) / size.clamp(min=2.0**-20)
     if fmt is BINARY32:
         assert float(width.max()) < 2.0**-13
         assert float(width.median()) < 2.0**-15
@@ -144,13 +145,13 @@ def test_over_the_reals_only_the_analysis_itself_errs(op: Any) -> None:
         x = torch.where(high, box.hi, box.lo)
         y = call(x, 1)
         assert ((found.lo <= y) & (y <= found.hi)).all()
-        gap = (found.hi - y)[:, k] / y[:, k].abs()
+        gap = (found.hi - y)[:, k] / (y[:, k].abs() + (0 if op is SOFTMAX else 1))
         assert float(gap.max()) < 2.0**-32
 
 
 def test_many_equal_classes() -> None:
     """Sums of so many terms that the order matters; and of one."""
-    for n in (1, 4096):
+    for n in (1, 300):
         x = torch.zeros(2, n, dtype=torch.float64)
         for arithmetic, fmt in ROWS:
             for op in (SOFTMAX, LOG_SOFTMAX):

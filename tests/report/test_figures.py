@@ -176,6 +176,17 @@ def test_ratio_counts_every_sample_once(drawn: dict[str, Drawing], shadowed: Run
     for name in _MEASURES:
         own = [r for r in rows if r["measure"] == name]
         counted = sum(int(r["samples"]) for r in own if r["what"] in ("bar", "beyond"))
+        key = "proved_delta" if name == "every execution of both" else "proved_delta16"
+        pairs = ((getattr(s, key), s.observed_delta) for s in shadowed.samples)
+        ratios = [proved / seen for proved, seen in pairs if 0 < seen < math.inf]
+        last = max(float(r["high"]) for r in own if r["what"] == "bar")
+        for r in (r for r in own if r["what"] != "median"):
+            low, high = float(r["low"]), float(r["high"])
+            if r["what"] == "beyond":
+                expected = sum(x > last for x in ratios)
+            else:
+                expected = sum(low <= x < high or x == high == last for x in ratios)
+            assert int(r["samples"]) == expected, r
         assert counted + aside == len(shadowed)
         (middle,) = (float(r["low"]) for r in own if r["what"] == "median")
         key = "delta_ratio_median" if name == "every execution of both" else "delta16_ratio_median"

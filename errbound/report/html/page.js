@@ -83,7 +83,7 @@
         const k = value(row, place.index);
         return verdicts.has(value(row, place.verdict))
           && classes.every((s) => value(row, place[s.name]) === Number(s.value))
-          && (!wanted?.length || wanted.some(([first, last]) => first <= k && k < last));
+          && (!wanted?.length || wanted.some(([first, last]) => first <= k && k <= last));
       });
       page = 0;
       draw();

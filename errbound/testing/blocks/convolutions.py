@@ -35,7 +35,7 @@ def conv_transpose1d(d: Choices, shape: Shape) -> nn.Module:
         d.integer(1, 3),
         d.pick([1, 2, 3]),
         stride,
-        padding=d.pick([0, 0, 1]),
+        padding=d.pick([0, 0, 1]) if shape[1] > 2 else 0,
         output_padding=d.integer(0, stride - 1),
         bias=d.chance(0.7),
     )
@@ -51,7 +51,7 @@ def conv_transpose2d(d: Choices, shape: Shape) -> nn.Module:
         groups * d.integer(1, 2 if groups == 1 else 1),
         d.pick([(2, 2), (3, 3), (3, 2), (1, 1)]),
         stride,
-        padding=d.pick([(0, 0), (1, 1), (1, 0)]),
+        padding=d.pick([(0, 0), (1, 1), (1, 0)]) if min(shape[1:]) > 2 else 0,
         output_padding=d.integer(0, stride - 1),
         groups=groups,
         bias=d.chance(0.7),
