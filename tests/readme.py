@@ -1,7 +1,9 @@
 """Rerun the commands that README and docs show and compare what they print.
 
-Every ```console block holds `$ command` lines, each followed by its output. Numbers with a decimal
-point depend on the machine and are masked; everything else must be the same.
+Every ```console block holds `$ command` lines, each followed by its output. A block with a title,
+such as ```python title="net.py", is a file of that name. A page's files and commands share one
+folder and are taken in order. Numbers with a decimal point depend on the machine and are masked;
+everything else must be the same.
 """
 
 from __future__ import annotations
@@ -17,23 +19,30 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SKIP = ("make ", "git ", "pip ")
+BLOCK = re.compile(r'^```(\w+)(?: title="([\w.]+)")?\n(.*?)^```$', re.DOTALL | re.MULTILINE)
 
 
-def blocks(page: Path) -> Iterator[tuple[str, list[str]]]:
-    """Commands of a page with the lines they are said to print."""
-    for block in re.findall(r"```console\n(.*?)```", page.read_text(), re.DOTALL):
-        command, output = "", []
-        for line in block.splitlines():
-            if line.startswith("$ "):
-                if command:
-                    yield command, output
-                command, output = line[2:], []
-            else:
-                output.append(line)
-        if command:
-            yield command, output
+def blocks(page: Path, folder: Path) -> Iterator[tuple[str, list[str]]]:
+    """Commands of a page with the lines they are said to print; its files are written."""
+    for language, title, content in BLOCK.findall(page.read_text()):
+        if title:
+            (folder / title).write_text(content)
+        elif language == "console":
+            yield from commands(content)
+
+
+def commands(content: str) -> Iterator[tuple[str, list[str]]]:
+    """Commands of one block with their output."""
+    command, output = "", []
+    for line in [*content.splitlines(), "$ "]:
+        if line.startswith("$ "):
+            if command:
+                yield command, output
+            command, output = line[2:], []
+        else:
+            output.append(line)
 
 
 def masked(lines: list[str]) -> list[str]:
@@ -49,25 +58,27 @@ def run(command: str, folder: Path) -> list[str]:
     return (done.stdout + done.stderr).splitlines()
 
 
-def main() -> int:
-    failures = ran = 0
+def differences(page: Path) -> Iterator[list[str]]:
+    """Per command of a page, how what it prints differs from what is shown."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "examples").symlink_to(ROOT / "examples")
-        for page in PAGES:
-            for command, expected in blocks(page):
-                if command.startswith(SKIP):
-                    continue
-                ran += 1
-                found = run(command, folder)
-                shown, printed = masked(expected), masked(found)
-                diff = list(difflib.unified_diff(shown, printed, "shown", "printed", lineterm=""))
-                print(f"{'differs' if diff else 'ok':8}{page.relative_to(ROOT)}: {command}")
-                if diff:
-                    failures += 1
-                    print("\n".join(diff))
-    print(f"{ran} commands, {failures} differ")
-    return 1 if failures or not ran else 0
+        for command, expected in blocks(page, folder):
+            if command.startswith(SKIP):
+                continue
+            shown, printed = masked(expected), masked(run(command, folder))
+            diff = list(difflib.unified_diff(shown, printed, "shown", "printed", lineterm=""))
+            print(f"{'differs' if diff else 'ok':8}{page.relative_to(ROOT)}: {command}")
+            yield diff
+
+
+def main() -> int:
+    pages = [Path(name).resolve() for name in sys.argv[1:]] or PAGES
+    found = [diff for page in pages for diff in differences(page)]
+    failures = list(filter(None, found))
+    print("\n".join(line for diff in failures for line in diff))
+    print(f"{len(found)} commands, {len(failures)} differ")
+    return 1 if failures or not found else 0
 
 
 if __name__ == "__main__":

@@ -230,8 +230,5 @@ def _advice(s: dict[str, Any]) -> str:
             f"--format {other}."
         )
     if counts["undecided"]:
-        return (
-            "samples.csv names the undecided, errbound explain says why; "
-            f"try --format {other}."
-        )
+        return f"samples.csv names the undecided, errbound explain says why; try --format {other}."
     return "inputs that are not among these need a run of their own."

@@ -41,6 +41,25 @@ REFUSED: list[tuple[str, tuple[Any, ...], dict[str, Any], str]] = [
     ("conv2d", (IMAGE[0], torch.randn(4, 3, 1, 1)), {}, "dimensions"),
     ("linear", (torch.randn(3), torch.randn(4, 3), None), {}, "one dimension"),
     ("cat", ([X, torch.ones(3, 4, 5, dtype=torch.int64)], 1), {}, "integers"),
+    ("leaky_relu", (X, -0.1), {}, "slope"),
+    ("leaky_relu", (X, math.nan), {}, "slope"),
+    ("leaky_relu", (X, math.inf), {}, "slope"),
+    ("clamp", (X,), {}, "no bound"),
+    ("clamp", (X, math.nan), {}, "bound is nan"),
+    ("clamp", (X, None, -math.inf), {}, "bound is -inf"),
+    ("clamp_min", (X, math.inf), {}, "bound is inf"),
+    ("clamp_max", (X, math.nan), {}, "bound is nan"),
+    ("hardtanh", (X, math.nan, 1.0), {}, "bound is nan"),
+    ("sum", (X, [1]), {"dtype": torch.float64}, "converted"),
+    ("mean", (X, [1]), {"dtype": torch.float16}, "converted"),
+    ("sum", (torch.ones(2, 2**15).half(), [1]), {}, "split"),
+    ("sum", (torch.ones(2, 2**8, 2**8).bfloat16(), [1, 2]), {}, "split"),
+    ("softmax", (X, 1, torch.float64), {}, "converted"),
+    ("log_softmax", (X, 1), {"dtype": torch.bfloat16}, "converted"),
+    ("conv1d", (IMAGE, torch.randn(4, 3, 1)), {}, "dimensions"),
+    ("conv1d", (X, torch.randn(4, 4, 2), None, [1], "same"), {}, "even kernel"),
+    ("conv_transpose1d", (X[0], torch.randn(4, 3, 1)), {}, "dimensions"),
+    ("conv_transpose2d", (X, torch.randn(3, 4, 1, 1)), {}, "dimensions"),
 ]
 
 BATCH: list[tuple[str, tuple[Any, ...]]] = [
@@ -66,6 +85,14 @@ BATCH: list[tuple[str, tuple[Any, ...]]] = [
     ("unsqueeze", (X, -4)),
     ("pad", (X, [0, 0, 0, 0, 1, -1])),
     ("constant_pad", (X, [0, 0, 0, 0, 0, 1])),
+    ("sum", (X,)),
+    ("sum", (X, [])),
+    ("sum", (X, [0, 1])),
+    ("mean", (X, [-3])),
+    ("mean", (X,)),
+    ("softmax", (X, 0)),
+    ("log_softmax", (X, -3)),
+    ("softmax", (torch.randn(3), -1)),
 ]
 
 ALLOWED: list[tuple[str, tuple[Any, ...]]] = [
@@ -93,6 +120,19 @@ ALLOWED: list[tuple[str, tuple[Any, ...]]] = [
     ("pad", (X, [0, 0, 1, 1, 0, 0], "constant", 0.0)),
     ("constant_pad", (X, [1, 1])),
     ("conv2d", (IMAGE, torch.randn(4, 3, 1, 1))),
+    ("leaky_relu", (X,)),
+    ("leaky_relu", (X, 0)),
+    ("clamp", (X, -math.inf, 1.0)),
+    ("clamp", (X, X, torch.ones(()))),
+    ("hardtanh", (X,)),
+    ("sum", (X, [1])),
+    ("sum", (torch.ones(2, 2**15 - 1).half(), [1])),
+    ("sum", (torch.ones(2, 2, 2**15).half(), [2])),
+    ("sum", (torch.ones(2, 2**15), [1])),
+    ("mean", (torch.ones(2, 2**15).half(), [1])),
+    ("softmax", (X.half(), -1, torch.float32)),
+    ("log_softmax", (X, 1)),
+    ("conv1d", (X, torch.randn(4, 4, 3), None, [1], "same")),
 ]
 
 

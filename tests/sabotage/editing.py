@@ -70,7 +70,26 @@ class Row:
             yield
 
 
-Fault = Edit | Row
+@dataclass(frozen=True)
+class Attribute:
+    """A field of a frozen row of data, replaced."""
+
+    row: Any
+    name: str
+    value: Any
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Use the other value inside the block."""
+        before = getattr(self.row, self.name)
+        object.__setattr__(self.row, self.name, self.value)
+        try:
+            yield
+        finally:
+            object.__setattr__(self.row, self.name, before)
+
+
+Fault = Edit | Row | Attribute
 
 
 @contextmanager

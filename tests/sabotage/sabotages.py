@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from errbound.arithmetic import TORCH_CPU
+from errbound.arithmetic import TORCH_CPU, FunctionError
 from errbound.number import BFLOAT16, BINARY32, accumulation
 
 from .editing import Edit, Fault, Row
@@ -13,6 +13,7 @@ ROUNDING = "errbound.number.rounding"
 SUMMATION = "errbound.number.summation"
 INTERVAL = "errbound.number.interval"
 SHAPES = "errbound.ops._shapes"
+SOFTMAX, TRANSPOSED = "errbound.ops.softmax", "errbound.ops.conv_transpose"
 NORMAL, HALF = TORCH_CPU.sums["float32"], TORCH_CPU.sums["bfloat16"]
 NEAREST = "    return x.add_(s).sub_(s)\n"
 POINTS = "if x.lo is not x.hi or acc.input_absolute:"
@@ -120,6 +121,69 @@ SABOTAGES: dict[str, tuple[Fault, ...]] = {
             "errbound.ops.conv",
             "return sums if groups == 1",
             "sums = torch.full_like(sums, fan_in)\n        return sums if groups == 1",
+        ),
+    ),
+    "softmax: exp without its error": (Row(TORCH_CPU.functions, "exp", FunctionError(0.0, 0.0)),),
+    "softmax: correlated ends without the error of exp": (
+        Edit(SOFTMAX, "ratio = 2.0 * math.atanh(row.rho)", "ratio = 0.0 * math.atanh(row.rho)"),
+    ),
+    "softmax: x - max taken as exact": (
+        Edit(
+            SOFTMAX,
+            "low, high = x.lo - (above - x.lo) * u, x.hi + (above - x.hi) * u",
+            "low, high = x.lo, x.hi",
+        ),
+    ),
+    "softmax: the sum taken as exact": (
+        Edit(SOFTMAX, "sigma = float(bound.magnitude + bound.signed)", "sigma = 0.0"),
+    ),
+    "softmax: stored exponentials left out": (
+        Edit(SOFTMAX, "if _partials16(step) and dim < x.lo.dim() - 1:", "if False:"),
+    ),
+    "log-softmax: stored sum left out": (
+        Edit(SOFTMAX, "if _partials16(step) and dim == x.lo.dim() - 1:", "if False:"),
+    ),
+    "log-softmax: errors relative to the result": (
+        Edit(
+            SOFTMAX,
+            "(low - own - over, high + own - under)",
+            "(low * (1 + over), high * (1 + under))",
+        ),
+    ),
+    "mean divides by all entries": (
+        Edit(
+            "errbound.ops.reduction",
+            "float(np.float32(_count(shape, dims)))",
+            "float(np.float32(math.prod(shape[1:])))",
+        ),
+    ),
+    "slope rounded to storage": (
+        Edit(
+            "errbound.ops.activation",
+            "step.scalar(slope, as_stored=False)",
+            "step.scalar(slope, as_stored=True)",
+        ),
+    ),
+    "transposed convolution: channels not counted": (
+        Edit(
+            TRANSPOSED,
+            "seen = by_group(mask, how.groups)\n        sums",
+            "seen = by_group(mask, how.groups).clamp(max=1.0)\n        sums",
+        ),
+    ),
+    "transposed convolution: range checked by rows of inputs": (
+        Edit(
+            TRANSPOSED,
+            "found = stored_sums(step, x, rows, bias",
+            "vars(rows)['largest_row'] = weight.largest_row\n"
+            "    found = stored_sums(step, x, rows, bias",
+        ),
+    ),
+    "transposed convolution: taps added in binary32": (
+        Edit(
+            TRANSPOSED,
+            "step.arithmetic.partials16 and step.storage.dtype.itemsize == 2",
+            "False",
         ),
     ),
     "wrong tie rule: away from zero": (

@@ -8,11 +8,13 @@ import pytest
 
 from tests.number.test_sabotage import FAULTS
 
+from . import rows, sabotages, witnesses
 from .editing import applied
-from .sabotages import SABOTAGES
-from .witnesses import WITNESSES
 
 Rows = list[tuple[str, str, str]]
+
+SABOTAGES = {**sabotages.SABOTAGES, **rows.SABOTAGES}
+WITNESSES = (*witnesses.WITNESSES, *rows.WITNESSES)
 
 
 def first_failure(checks: Iterable[Callable[[], None]]) -> tuple[str, str] | None:
@@ -27,27 +29,27 @@ def first_failure(checks: Iterable[Callable[[], None]]) -> tuple[str, str] | Non
 
 def package_table() -> Rows:
     """Every sabotage of the package's source and the witness that catches it."""
-    rows = []
+    found = []
     for name, faults in SABOTAGES.items():
         with applied(faults):
             check, how = first_failure(WITNESSES) or ("NOT CAUGHT", "")
-        rows.append((name, check, how))
-    return rows
+        found.append((name, check, how))
+    return found
 
 
 def number_table() -> Rows:
     """The faults of ``tests/number/test_sabotage.py``, likewise."""
-    rows = []
+    found = []
     for name, (put_in, checks) in FAULTS.items():
         with pytest.MonkeyPatch.context() as patch:
             put_in(patch)
             check, how = first_failure(checks) or ("NOT CAUGHT", "")
-        rows.append((f"number: {name}", check, how))
-    return rows
+        found.append((f"number: {name}", check, how))
+    return found
 
 
-def show(rows: Rows) -> str:
+def show(table: Rows) -> str:
     """Aligned columns."""
-    lines = [("sabotage", "caught by", "how"), *rows]
+    lines = [("sabotage", "caught by", "how"), *table]
     widths = [max(len(line[i]) for line in lines) for i in range(2)]
     return "\n".join(f"{a:{widths[0]}} | {b:{widths[1]}} | {c[:90]}" for a, b, c in lines)

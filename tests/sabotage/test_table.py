@@ -9,9 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from .editing import Edit, applied
-from .sabotages import SABOTAGES
-from .table import Rows, first_failure, number_table, show
-from .witnesses import WITNESSES
+from .table import SABOTAGES, WITNESSES, Rows, first_failure, number_table, show
 
 ROWS: Rows = []
 IDLE = {w.__name__ for w in WITNESSES}

@@ -32,6 +32,8 @@ from errbound.program import Program, program_of
 from errbound.verdict import Certifier, pair_of
 from tests.number.exact import round_fraction
 
+from .operators import OPERATORS
+
 LINEAR, CONV = BY_TARGET["aten.linear.default"], BY_TARGET["aten.conv2d.default"]
 NORM, MUL = BY_TARGET["aten.batch_norm.default"], BY_TARGET["aten.mul.Tensor"]
 
@@ -317,4 +319,5 @@ WITNESSES: tuple[Callable[[], None], ...] = (
     batch_norm_fused_or_not,
     sixteen_bit_runs_start_from_the_rounded_input,
     the_original_runs_inside_m32,
+    *OPERATORS,
 )

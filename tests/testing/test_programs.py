@@ -27,7 +27,7 @@ few = settings(
     phases=[Phase.generate],
 )
 less = settings(max_examples=60, database=None, deadline=None, derandomize=True)
-search = settings(max_examples=300, database=None, deadline=None)
+search = settings(max_examples=150, database=None, deadline=None)
 
 
 def linear(weights, bias=None):
@@ -65,6 +65,7 @@ def test_programs_are_as_asked(network):
     assert len(network.blocks) >= 3
 
 
+@pytest.mark.slow
 def test_programs_shrink_to_few_blocks():
     assert find(programs("float16"), lambda n: True, settings=less).blocks == ("linear",)
     found = find(programs("float16"), lambda n: "relu" in n.blocks, settings=less)
@@ -72,7 +73,7 @@ def test_programs_shrink_to_few_blocks():
 
 
 def test_every_block_occurs():
-    assert {name for seed in range(200) for name in build(Seeded(seed)).blocks} == set(BLOCKS)
+    assert {name for seed in range(100) for name in build(Seeded(seed)).blocks} == set(BLOCKS)
 
 
 def test_the_simplest_execution_goes_from_left_to_right():
@@ -100,13 +101,13 @@ def test_an_order_that_matters_is_found_and_shrunk():
 
 
 @pytest.mark.parametrize("arithmetic", [TORCH_CPU, STRICT16], ids=lambda a: a.name)
-@pytest.mark.parametrize("format", ["float32", "float16", "bfloat16", "tf32"])
+@pytest.mark.parametrize("format", ["float32", "bfloat16", "tf32"])
 def test_executions_lie_in_the_enclosure(arithmetic, format):
     torch.manual_seed(1)
     x = torch.randn(2, 7)
     model = nn.Sequential(nn.Linear(7, 9), nn.BatchNorm1d(9), nn.Tanh(), nn.Linear(9, 3)).eval()
-    strategy = executions(model, x, arithmetic.name, format)
     program = program_in(model, (7,), format_named(format))
+    strategy = executions(program, x, arithmetic.name)
     box = Encloser(program, arithmetic)(program.stored(x)).output
     seen = set()
 
@@ -125,7 +126,7 @@ def test_plans_reach_what_is_allowed():
     """All values that the three-term sum has in any order, FMA or not: 0, 1 and 2^24-sized none."""
     seen = set()
 
-    @settings(search, max_examples=200, derandomize=True)
+    @settings(search, max_examples=100, derandomize=True)
     @given(executions(linear(WEIGHTS), ONES, format="float32"))
     def collect(execution):
         seen.add(float(execution.output[0, 0]))
