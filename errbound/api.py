@@ -63,7 +63,7 @@ def certify(
         progress: called with (samples done, samples in all).
 
     Returns:
-        The :class:`Run`: ``summary``, ``verdicts``, ``samples``, ``nodes``.
+        The :class:`Run`, with ``summary``, ``verdicts``, ``samples``, ``nodes``.
 
     Raises:
         InputError: model, data, options or disk refuse; one line.

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -265,12 +266,25 @@ def tabulated(
     return enclose
 
 
+def _sums(left: Array, right: Array) -> Array:
+    """Sums of products over the last axis; mpmath has a loop of its own for them."""
+    context = getattr(next(left.flat, None), "context", None)
+    if context is None:
+        found: Array = (left * right).sum(axis=-1)
+        return found
+    a, b = np.broadcast_arrays(left, right)
+    found = np.empty(a.shape[:-1], dtype=object)
+    for at in np.ndindex(found.shape):
+        found[at] = context.fdot(a[at].tolist(), b[at].tolist())
+    return found
+
+
 def exact_sum(terms: Callable[..., Terms]) -> Callable[..., Array]:
     """The exact meaning of a sum of products, from its terms."""
 
     def exact(*args: Any, **kwargs: Any) -> Array:
         t = terms(*args, **kwargs)
-        total: Array = (t.left * t.right).sum(axis=-1)
+        total = _sums(t.left, t.right)
         if t.bias is not None:
             total = total + t.bias
         for divisor in t.divisors:

@@ -91,7 +91,10 @@ def operands(op, rng, fmt):
             args.append(away_from_zero(ends, fmt, scale) if away else ends)
         elif isinstance(arg, torch.Tensor):
             size = float(2.0 ** rng.choice([0, 0, fmt.emin // 2, fmt.emin]))
-            values = mixed(rng, tuple(arg.shape), fmt, 1.0 if k in positive else size)
+            # One that belongs to the samples of the case is cut down to one sample, like them.
+            like = op.terms is None and arg.shape == case.args[0].shape
+            shape = (1, *arg.shape[1:]) if like else tuple(arg.shape)
+            values = mixed(rng, shape, fmt, 1.0 if k in positive else size)
             values = np.abs(values) + 0.01 if k in positive else values
             args.append(Constant(torch.from_numpy(values).to(fmt.dtype)))
         else:
