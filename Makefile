@@ -6,11 +6,11 @@ BIN    := $(VENV)/bin
 ERRBOUND_SHARED ?= ../shared
 export ERRBOUND_SHARED
 
-.PHONY: demo test test-all check format lint types layers docs-check clean
+.PHONY: demo test test-all check format lint types layers docs docs-check clean
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,docs]"
 	@touch $@
 
 demo: $(VENV)/.ready  ## certify the shipped model on the 10,000 MNIST test images
@@ -38,7 +38,10 @@ layers: $(VENV)/.ready
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python tests/file_sizes.py
 
-docs-check: $(VENV)/.ready  ## rerun the README's commands and compare their output
+docs: $(VENV)/.ready  ## the site, in build/site
+	$(BIN)/mkdocs build --strict --quiet
+
+docs-check: docs  ## rerun the commands of README and docs and compare their output
 	$(BIN)/python tests/readme.py
 
 clean:

@@ -44,7 +44,7 @@ TORCH_CPU = Arithmetic(
         "elementwise arithmetic is computed in binary32 and rounded to storage",
         "sigmoid and tanh of 16-bit values are those of this machine's kernels (exhaustive "
         "tables); in binary32 their error is the measured profile",
-        "softmax subtracts the largest entry, and exponential and logarithm have the error of their "
+        "softmax subtracts the largest entry; its exponential and logarithm err within their "
         "profile, which allows 32 units in the last place for a fast exponential",
     ),
     intermediate=BINARY32,

@@ -87,7 +87,7 @@ def _cases(g: torch.Generator, dtype: torch.dtype, size: int) -> Iterator[Case]:
         yield Case((draw(batch, 2, size + 2), draw(4, 2, 3), draw(4), [1], [1]))
     yield Case((draw(2, size, 5), draw(3, size, 1), draw(3)))
     yield Case((draw(2, 4, size + 3), draw(6, 2, 3), None, [2], [1], [2], 2))
-    yield Case((draw(2, size + 2, 3).transpose(1, 2), draw(3, 1, 3), draw(3), 1, 0, 1, 3))
+    yield Case((draw(2, size + 2, 3).transpose(1, 2), draw(3, 1, 3), draw(3), [1], [0], [1], 3))
 
 
 CONV1D = Op(

@@ -169,11 +169,10 @@ def _cases(g: torch.Generator, dtype: torch.dtype, size: int) -> Iterator[Case]:
         return torch.randn(shape, generator=g).to(dtype)
 
     side = 2 + size % 5
-    for batch in (1, 9):
-        yield Case((draw(batch, 2, side, 3), draw(2, 4, 3, 3), draw(4), [1, 1], [1, 1]))
+    yield Case((draw(1, 2, side, 3), draw(2, 4, 3, 3), draw(4), [1, 1], [1, 1]))
     yield Case((draw(2, size, 2, 3), draw(size, 3, 1, 1), draw(3)))
     yield Case((draw(2, 4, side, 3), draw(4, 3, 3, 2), None, [2, 3], [1, 0], [1, 2], 2))
-    yield Case((draw(2, 3, side, 3), draw(3, 2, 2, 2), draw(2), 2, 0, 0, 1, 2))
+    yield Case((draw(9, 3, side, 3), draw(3, 2, 2, 2), draw(2), [2], [0], [0], 1, [2]))
     strided = draw(2, 3, side, 3).permute(0, 3, 1, 2)
     yield Case((strided, draw(3, 1, 3, 3), draw(3), [3, 1], [0, 0], [1, 0], 3, [2, 1]))
 
@@ -182,10 +181,11 @@ def _cases1d(g: torch.Generator, dtype: torch.dtype, size: int) -> Iterator[Case
     def draw(*shape: int) -> Tensor:
         return torch.randn(shape, generator=g).to(dtype)
 
-    for batch in (1, 9):
-        yield Case((draw(batch, 2, size + 1), draw(2, 4, 3), draw(4), [1], [1]))
+    yield Case((draw(1, 2, size + 1), draw(2, 4, 3), draw(4), [1], [1]))
     yield Case((draw(2, 4, size), draw(4, 3, 3), None, [2], [1], [1], 2))
-    yield Case((draw(2, size + 1, 3).transpose(1, 2), draw(3, 1, 2), draw(3), 3, 0, 1, 3, 2))
+    yield Case(
+        (draw(2, size + 1, 3).transpose(1, 2), draw(3, 1, 2), draw(3), [3], [0], [1], 3, [2])
+    )
 
 
 _ROUNDS = (

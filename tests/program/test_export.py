@@ -307,3 +307,22 @@ def test_outputs_that_are_the_input_or_a_constant() -> None:
     program = program_of(does(lambda m, x: x).eval(), inputs(IMAGE, 2), torch.float16)
     x = inputs(IMAGE, 3).half()
     assert identical(execute(program, x), x)
+
+
+# --- sums over dimensions of a sample ------------------------------------------------------------
+
+
+def test_a_sum_may_lower_the_rank_of_a_sample_but_not_move_the_batch() -> None:
+    program = program_of(
+        does(lambda m, x: x.sum((2, 3)) + x.mean(3).sum(-1)).eval(), inputs(IMAGE, 2), torch.float32
+    )
+    x = inputs(IMAGE, 3)
+    assert identical(execute(program, x), x.sum((2, 3)) + x.mean(3).sum(-1))
+    columns = does(lambda m, x: x.flatten(1)[:, :1] + x.sum((1, 2, 3)))
+    assert "depends on the batch size" in refused(columns, IMAGE)
+    for function in (
+        lambda m, x: x - x.sum(0, keepdim=True),
+        lambda m, x: x / x.mean(),
+        lambda m, x: x.softmax(0),
+    ):
+        assert "over the batch" in refused(does(function), IMAGE)
