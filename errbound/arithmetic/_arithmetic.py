@@ -42,7 +42,8 @@ class Arithmetic:
     Attributes:
         name: what ``--arithmetic`` takes.
         summary: one line.
-        assumptions: sentences printed with every certificate; each is falsified by a test.
+        assumptions: sentences printed with every certificate; where ``probed``, a
+            test of each would fail if a kernel did something else.
         sums: per storage format (by name), how sums of products are formed.
         functions: per elementary function, its error where no exhaustive table is used.
         intermediate: format in which a kernel computes before it rounds to storage; None: every

@@ -168,6 +168,7 @@ def certify(
     parts = [Path(model).stem, Path(samples.name).stem, row.name]
     parts += [execution.name] if execution.name != "torch-cpu" else []
     parts += ["softmax"] if on == "softmax" else []
+    shadowed = ""
     folder = Path(out or f"runs/{'-'.join(parts)}")
     with Bar("certifying", shown=not quiet) as bar:
         try:
@@ -175,6 +176,7 @@ def certify(
             if shadow is not None:
                 bar.next("shadowing")
                 session.shadow(folder, shadow, digits, shadow_with, bar)
+                shadowed = f"{folder / 'shadow.csv'}: errbound plot {folder} draws it"
         except KeyboardInterrupt:
             raise Interrupted(
                 f"interrupted after {bar.done:,} of {bar.total:,} samples; continue with: "
@@ -186,6 +188,8 @@ def certify(
         say(json.dumps(run.summary, indent=2, ensure_ascii=False))
     elif not quiet:
         say(table(run))
+        if shadowed:
+            say(f"Shadow of {bar.total} samples in {shadowed}")
     share = run.certified_fraction
     if fail_under is not None and share is not None and share < fail_under:
         return complain(f"certified_fraction {share!r} is below --fail-under {fail_under!r}", 1)

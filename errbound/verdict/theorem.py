@@ -5,9 +5,9 @@ lo16_i > hi16_j for all j != i, then i wins every execution of M16. Inequalities
 >= a tie would be allowed, and argmax of a tie depends on the index (p = (0.375, 0.625),
 q = (0.5, 0.5): margin = 2 delta, different answers).
 
-Classic form (Yun et al.): Gamma > 2 delta, with Gamma the infimum of M32's margin over its
-executions and delta the largest difference over all pairs of executions. Implied by the pairwise
-form's premises' enclosures being tight, never used to decide; reported beside it.
+Classic form (Yun et al., arXiv:2305.10947): Gamma > 2 delta, with Gamma the infimum of M32's margin
+over its executions and delta the largest difference over all pairs of executions. Implied by the
+pairwise form's premises' enclosures being tight, never used to decide; reported beside it.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ def lead(box: Interval, winner: Tensor) -> Tensor:
     """Lower bound of min_{j != winner} (z_winner - z_j) over ``box``: (samples,)."""
     index = winner.clamp(min=0)[:, None]
     rivals = box.hi.scatter(1, index, -torch.inf)
-    return down(box.lo.gather(1, index)[:, 0] - rivals.amax(dim=1))
+    gap = box.lo.gather(1, index)[:, 0] - rivals.amax(dim=1)
+    return torch.where(gap == 0.0, gap, down(gap))  # with subnormals, 0 means equal
 
 
 def bounds(z32: Interval, z16: Interval, run32: Tensor) -> Bounds:

@@ -41,7 +41,7 @@ def test_explain_says_what_the_run_says(shell: Shell, run: Path) -> None:
     assert f"{sample.verdict}: " in text
     assert f"float32 says class {sample.prediction_m32}, that of float16" in text
     assert f"Largest observed delta {sample.observed_delta:.4g}; proved delta 0.00" in text
-    assert "M16: cells first split at linear" in text
+    assert "M32: cells first split at linear" in text
     assert len([line for line in done.out.splitlines() if line.startswith("M16  ")]) == 3
     assert all(len(line) <= 96 for line in done.out.splitlines()[:-1])
     folder = run / "explain-7"
