@@ -129,6 +129,8 @@ class Session:
             )
         self.certifier = Certifier(pair.m32, pair.m16, fmt, arithmetic)
         self.batch_size = self.certifier.batch or batch_size
+        if softmax and not self.has_classes:
+            raise InputError("softmax needs an output of two or more classes, (N, classes)")
         self.source = source
         facts = self._facts(source, source16, pair, arithmetic, batch_size, output, softmax)
         self.header: Record = {
@@ -192,6 +194,11 @@ class Session:
             InputError: python-flint is missing, or the disk refuses.
             ContainmentError: a value lies outside its enclosure.
         """
+        if self.certifier.batch is not None:
+            raise InputError(
+                f"a shadow is of one sample, and the model takes batches of {self.certifier.batch} "
+                "only: export it with a free batch size"
+            )
         total = min(count, len(self.window))
         tell = progress or (lambda done, total: None)
         found: list[tuple[int, list[Shadowed]]] = []
@@ -283,9 +290,7 @@ class Session:
                 "name": arithmetic.name,
                 "assumptions": list(arithmetic.assumptions),
                 "probed": arithmetic.probed,
-                "observed": f"emulated: {arithmetic.emulated}"
-                if arithmetic.emulated
-                else f"executed by torch on {arithmetic.device}",
+                "observed": _observed(arithmetic, pair.format),
             },
             "scope": "these inputs, any order of summation"
             + ("" if arithmetic.probed else "; the arithmetic is assumed, not probed"),
@@ -313,3 +318,13 @@ class Session:
             "versions": versions(),
             "machine": machine(),
         }
+
+
+def _observed(arithmetic: Arithmetic, fmt: Format) -> str:
+    """How the observed runs are made, in words."""
+    if arithmetic.emulated:
+        return f"emulated: {arithmetic.emulated}"
+    if fmt.emulated:
+        kernels = f"binary32 kernels of torch on {arithmetic.device}"
+        return f"emulated in M16: {kernels}, every result rounded to {fmt.name}"
+    return f"executed by torch on {arithmetic.device}"

@@ -12,7 +12,7 @@ from torch import Tensor
 from errbound.arithmetic import Arithmetic
 from errbound.errors import InputError
 from errbound.number import BINARY64, Interval, require_subnormals
-from errbound.ops import Constant, Step, perform
+from errbound.ops import Constant, Refused, Step, perform
 from errbound.program import Node, Program
 
 Visit = Callable[[Node, Any, Tensor], None]
@@ -68,7 +68,10 @@ class Encloser:
                 return self._fold(node, args, kwargs)
             storage = storage_of(node.dtype) or self.arithmetic.intermediate or BINARY64
             step = Step(self.arithmetic, storage, samples)
-            value = node.op.enclose(step, *args, **kwargs)
+            try:
+                value = node.op.enclose(step, *args, **kwargs)
+            except Refused as error:
+                raise InputError(f"{node.op.name} at {node.where}: {error}") from None
             if bool(step.overflow.any()):
                 here = step.overflow & (overflow < 0)
                 overflow[here] = self._index[node.name]
@@ -86,11 +89,11 @@ class Encloser:
     def _fold(self, node: Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A node that depends on constants alone: the kernel's own result is used.
 
-        Sound only for operators without any freedom; others are refused. Over the reals these are
-        the ones that round nothing.
+        Sound only for operators without any freedom; others are refused. Over the reals, and where
+        nothing is known of the kernels, these are the ones that round nothing.
         """
-        reals = self.arithmetic.exact and node.dtype is not None
-        if not (node.op.moves if reals else node.op.determined):
+        strange = self.arithmetic.exact or not self.arithmetic.probed
+        if not (node.op.moves if strange and node.dtype is not None else node.op.determined):
             raise NotConstant(node.where)
         if node.name not in self._folded:
             value = perform(
@@ -111,9 +114,9 @@ class NotConstant(InputError):
 
     def __init__(self, where: str) -> None:
         super().__init__(
-            f"{where}: weights computed from weights by a sum or an elementary function (or, over "
-            "the reals, by any operation) are not supported yet; compute them once and store them "
-            "as a buffer"
+            f"{where}: weights computed from weights by a sum or an elementary function (over the "
+            "reals and in assumed arithmetics, by any operation) are not supported yet; compute "
+            "them once and store them as a buffer"
         )
 
 

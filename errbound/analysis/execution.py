@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from errbound.arithmetic import TORCH_CPU, Arithmetic
+from errbound.errors import InputError
 from errbound.ops import perform
 from errbound.program import Node, Program
 
@@ -28,7 +29,13 @@ def execute(
 
     def step(node: Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         storage = program.storage(node.dtype)
-        value = perform(node.op, arithmetic, storage, args, kwargs)
+        try:
+            value = perform(node.op, arithmetic, storage, args, kwargs)
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())
+            raise InputError(
+                f"{node.op.name} at {node.where}: torch refuses it: {reason}"
+            ) from None
         if visit is not None:
             visit(node, _on_cpu(value))
         return value

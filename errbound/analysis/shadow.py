@@ -22,6 +22,9 @@ from errbound.program import Node, Program
 Array = np.ndarray[Any, Any]
 """An object array of real numbers: ``mpf`` or ``arb``."""
 
+TINY = 20_000
+"""Exponents below -TINY are not written out as fractions."""
+
 GUARD = 16
 """Bits beyond the decimal digits asked for."""
 
@@ -34,11 +37,13 @@ class Reals:
         number: from a Python float or integer, exactly.
         ends: exact rational bounds of a number, low and high.
         select: how an operator that moves, selects or compares numbers is applied.
+        rigorous: whether ``ends`` enclose the exact number.
     """
 
     number: Callable[[Any], Any]
     ends: Callable[[Any], tuple[Fraction, Fraction]]
     select: Callable[[Op, tuple[Any, ...], Mapping[str, Any]], Any]
+    rigorous: bool
 
 
 class Shadow:
@@ -96,10 +101,9 @@ def _mpmath(bits: int) -> Iterator[Reals]:
 
     def ends(v: Any) -> tuple[Fraction, Fraction]:
         sign, mantissa, exponent, _ = v._mpf_
-        exact = Fraction(int(mantissa)) * Fraction(2) ** exponent * (-1 if sign else 1)
-        return exact, exact
+        return _ends(int(mantissa) * (-1 if sign else 1), int(exponent))
 
-    yield Reals(context.mpf, ends, lambda op, args, kwargs: op.exact(*args, **kwargs))
+    yield Reals(context.mpf, ends, lambda op, args, kwargs: op.exact(*args, **kwargs), False)
 
 
 @contextmanager
@@ -111,16 +115,26 @@ def _arb(bits: int) -> Iterator[Reals]:
             "--shadow-with arb needs python-flint: pip install 'errbound[arb]', or use mpmath"
         ) from None
 
-    def exact(v: Any) -> Fraction:
-        mantissa, exponent = v.man_exp()
-        return Fraction(int(mantissa)) * Fraction(2) ** int(exponent)
+    def ends(v: Any) -> tuple[Fraction, Fraction]:
+        low, high = v.lower().man_exp(), v.upper().man_exp()
+        return _ends(int(low[0]), int(low[1]))[0], _ends(int(high[0]), int(high[1]))[1]
 
     before = flint.ctx.prec
     flint.ctx.prec = bits
     try:
-        yield Reals(flint.arb, lambda v: (exact(v.lower()), exact(v.upper())), _select_balls)
+        yield Reals(flint.arb, ends, _select_balls, True)
     finally:
         flint.ctx.prec = before
+
+
+def _ends(mantissa: int, exponent: int) -> tuple[Fraction, Fraction]:
+    """Rational bounds of mantissa 2^exponent: itself, unless it is too small to be written out."""
+    if exponent > -TINY:
+        exact = Fraction(mantissa) * Fraction(2) ** exponent
+        return exact, exact
+    # Mantissas have far fewer than TINY/2 bits, so the number is below 2^(-TINY/2).
+    tiny = Fraction(1, 2 ** (TINY // 2))
+    return (-tiny if mantissa < 0 else Fraction(0)), (tiny if mantissa > 0 else Fraction(0))
 
 
 def _select_balls(op: Op, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:

@@ -18,7 +18,11 @@ def _broken() -> str:
     onednn: Any = torch.backends.mkldnn
     if not onednn.enabled or not onednn.is_available():
         return "oneDNN is off, so binary32 convolutions may use Winograd or FFT kernels (NNPACK)"
-    if torch.get_float32_matmul_precision() != "highest":
+    try:
+        precision = torch.get_float32_matmul_precision()
+    except RuntimeError:  # torch.backends.fp32_precision was set instead
+        precision = "unknown"
+    if precision != "highest":
         return "torch.set_float32_matmul_precision is not 'highest', so binary32 may be narrowed"
     for part in (onednn, getattr(onednn, "conv", None), getattr(onednn, "matmul", None)):
         if getattr(part, "fp32_precision", "none") not in ("none", "ieee"):
@@ -37,8 +41,8 @@ TORCH_CPU = Arithmetic(
         "its exponentials, log-softmax over the last one its sum and the logarithm",
         "a sum of products is rounded to storage once, after the bias; a linear layer on an input "
         "of three or more dimensions may add the bias after that rounding, with another one",
-        "binary16 and binary32 keep subnormals; bfloat16 sums may flush subnormal operands, "
-        "products and partial sums to zero (oneDNN on AMX)",
+        "binary16 and binary32 keep subnormals; bfloat16 sums of products may flush "
+        "subnormal operands, products and partial sums to zero (oneDNN on AMX)",
         "formats without kernels of their own (TF32, E4M3, E5M2) are emulated: binary32 kernels on "
         "stored numbers, every result rounded to storage",
         "elementwise arithmetic is computed in binary32 and rounded to storage",

@@ -27,6 +27,7 @@ def _settings() -> Iterator[None]:
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
     places = [
         (matmul, "allow_tf32"),
+        (matmul, "allow_fp16_accumulation"),
         (matmul, "allow_fp16_reduced_precision_reduction"),
         (matmul, "allow_bf16_reduced_precision_reduction"),
         (cudnn, "allow_tf32"),
@@ -51,9 +52,10 @@ TORCH_CUDA_ASSUMED = Arithmetic(
         "Winograd, no FFT, no 16-bit partial sums (TF32, reduced-precision reductions and cuDNN "
         "benchmarking are switched off)",
         "a bias may be added before the sum is stored, or after it with a rounding of its own",
-        "bfloat16 sums may flush subnormal operands, products and partial sums to zero",
-        "elementwise arithmetic is computed in binary32 and rounded to storage; pooling divides as "
-        "torch-cpu does",
+        "bfloat16 sums of products may flush subnormal operands, products and partial sums to zero",
+        "elementwise arithmetic is computed in binary32 and rounded to storage; a Python scalar "
+        "may be rounded to storage first, a division by one may be a product with its reciprocal, "
+        "bounds of clamps are rounded to storage; pooling divides as torch-cpu does",
         "elementary functions err by at most 2^-20 relative and 2^-125 absolute in binary32",
     ),
     sums=TORCH_CPU.sums,

@@ -3,7 +3,7 @@
 from importlib import import_module
 from pkgutil import iter_modules
 
-from errbound.ops._op import BatchMoved, Case, Constant, Op, Operand, Step, Terms
+from errbound.ops._op import BatchMoved, Case, Constant, Op, Operand, Refused, Step, Terms
 from errbound.ops._perform import perform
 
 _FAMILIES = sorted(m.name for m in iter_modules(__path__) if not m.name.startswith("_"))
@@ -21,6 +21,7 @@ __all__ = [
     "Constant",
     "Op",
     "Operand",
+    "Refused",
     "Step",
     "Terms",
     "perform",

@@ -202,6 +202,10 @@ class BatchMoved(ValueError):
     """An operator would move or cut dimension 0; harmless where no sample is involved."""
 
 
+class Refused(ValueError):
+    """Arguments outside the domain, which only the storage format or the batch's shape tells."""
+
+
 @dataclass(frozen=True)
 class Case:
     """One call of an operator for contract tests: stored inputs, other arguments, keywords.
@@ -227,7 +231,8 @@ class Op:
         lemma: how its enclosure is justified: ``proved: Name``, ``paper: ...``, ``assumed: ...``
             or ``measured: profile``.
         call: the torch call that is executed, on tensors of the storage dtype.
-        enclose: ``(step, *args) -> Interval``: contains the output of every execution.
+        enclose: ``(step, *args) -> Interval``: contains the output of every execution; raises
+            ``Refused`` where only storage or shape tell that there is no bound.
         exact: the function over the reals on arrays of exact numbers; activations and constants
             arrive as object arrays.
         cases: contract cases of about a given size, ``(generator, dtype, size)``.

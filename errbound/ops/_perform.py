@@ -108,4 +108,4 @@ def _array(value: Any) -> Any:
 
 
 def _tensor(value: Any) -> Tensor:
-    return torch.as_tensor(np.ascontiguousarray(value, dtype=np.float64))
+    return torch.from_numpy(np.array(value, dtype=np.float64))  # a broadcast view is read-only

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from errbound.number import FORMATS
-from errbound.ops._op import Array, BatchMoved, Case, Op
+from errbound.number import NATIVE, Format, Interval, nearest
+from errbound.ops._op import Array, BatchMoved, Case, Op, Refused, Step
 from errbound.ops._shapes import both_ends
 
 
@@ -26,6 +26,7 @@ def _moving(
     args: Callable[[int], Sequence[tuple[Any, ...]]],
     *,
     check: Callable[..., None] | None = None,
+    enclose: Callable[..., Any] | None = None,
     exact: Callable[..., Any] | None = None,
     inputs: int = 1,
     shares: bool = True,
@@ -61,7 +62,7 @@ def _moving(
         rounds="never",
         lemma="paper: moving numbers moves their intervals (theory 3)",
         call=call,
-        enclose=both_ends(call),
+        enclose=enclose or both_ends(call),
         exact=exact or renumbered,
         cases=cases,
         check=check,
@@ -127,10 +128,22 @@ def _check_pad(x: Any, amounts: Any, mode: str = "constant", value: float | None
         raise BatchMoved("it pads dimension 0, which must stay the batch")
     if value is not None and not np.isfinite(value):
         raise ValueError("it pads with a value that is not finite")
-    if value is not None and any(
-        float(torch.tensor(value, dtype=torch.float64).to(f.dtype)) != value for f in FORMATS
-    ):
+    if value is not None and not all(_is_number(value, f) for f in NATIVE):
         raise ValueError(f"it pads with {value}, which is rounded differently in each format")
+
+
+def _is_number(value: float, fmt: Format) -> bool:
+    exact = torch.tensor(value, dtype=torch.float64)
+    return bool(nearest(exact, fmt) == exact)
+
+
+def _enclose_pad(
+    step: Step, x: Interval, amounts: Any, mode: str = "constant", value: float | None = None
+) -> Any:
+    """Emulated storage has fewer numbers than the formats for which the value was checked."""
+    if value is not None and step.storage.emulated and not _is_number(value, step.storage):
+        raise Refused(f"it pads with {value}, which is no number of {step.storage.name}")
+    return both_ends(_pad)(step, x, amounts, mode, value)
 
 
 def _exact_pad(
@@ -260,6 +273,7 @@ PAD = _moving(
     _pad,
     lambda n: [([1, 2],), ([0, 1, 2, 0], "constant", 1.5), ([1, 0], "replicate")],
     check=_check_pad,
+    enclose=_enclose_pad,
     exact=_exact_pad,
     shares=False,
 )
@@ -270,6 +284,7 @@ CONSTANT_PAD = _moving(
     torch.constant_pad_nd,
     lambda n: [([1, 2],), ([0, 1, 2, 0], 1.5)],
     check=lambda x, amounts, value=0: _check_pad(x, amounts, "constant", value),
+    enclose=lambda step, x, amounts, value=0: _enclose_pad(step, x, amounts, "constant", value),
     exact=lambda x, amounts, value=0: _exact_pad(x, amounts, "constant", value),
     shares=False,
 )

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from errbound.number import Interval
+from errbound.number import Interval, nearest
 from errbound.ops._op import Array, Case, Constant, Op, Step
 from errbound.ops._shapes import hull
 
@@ -37,7 +37,10 @@ def _operand(step: Step, value: Any, *, stored: bool) -> Interval:
         if value.value.dtype is step.storage.dtype:
             return Interval.point(value.exact)
         value = float(value.value)
-    return Interval.point(step.scalar(value, as_stored=stored))
+    used = Interval.point(step.scalar(value, as_stored=stored))
+    if step.arithmetic.probed:
+        return used
+    return hull(used, Interval.point(step.scalar(value, as_stored=not stored)))
 
 
 def _binary(corners: Corners, *, stored: bool, swap: bool = False) -> Callable[..., Interval]:
@@ -80,6 +83,18 @@ def _div(a: Interval, b: Interval) -> tuple[Tensor, Tensor]:
     # A divisor that may be zero leaves the range; infinite ends are what the range check sees.
     zero = (b.lo <= 0) & (b.hi >= 0)
     return torch.where(zero, -torch.inf, lo), torch.where(zero, torch.inf, hi)
+
+
+def _divide(step: Step, a: Any, b: Any, **_: Any) -> Interval:
+    """A quotient; where the kernel is not known, also the product with a constant's reciprocal."""
+    found = _binary(_div, stored=False)(step, a, b)
+    if step.arithmetic.probed or isinstance(b, Interval):
+        return found
+    divisor = _operand(step, b, stored=False)
+    one = torch.ones((), dtype=torch.float64)
+    ends = (nearest(one / end, step.intermediate) for end in (divisor.hi, divisor.lo))
+    product = step.compute_(*_mul(_operand(step, a, stored=True), Interval(*ends)))
+    return hull(found, product)
 
 
 def _neg(step: Step, x: Interval) -> Interval:
@@ -200,7 +215,7 @@ DIV = Op(
     rounds=_ROUNDS,
     lemma=_LEMMA,
     call=torch.div,
-    enclose=_binary(_div, stored=False),
+    enclose=_divide,
     exact=_exact(lambda a, b: a / b),
     cases=_cases(away_from_zero=True),
     domain="divisors whose interval does not contain 0; else the verdict is as for overflow",

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from errbound.number import Interval
-from errbound.ops._op import Array, BatchMoved, Case, Op, Step, Terms
+from errbound.ops._op import Array, BatchMoved, Case, Op, Refused, Step, Terms
 from errbound.ops._shapes import exact_sum, window_sums
 
 Dims = int | Sequence[int] | None
@@ -54,6 +54,8 @@ def _enclose(step: Step, x: Interval, dims: Dims, keepdim: bool, divisors: list[
 def _enclose_sum(
     step: Step, x: Interval, dims: Dims = None, keepdim: bool = False, *, dtype: Any = None
 ) -> Interval:
+    if step.storage.dtype.itemsize == 2:
+        _refuse_split(x.shape, dims)
     return _enclose(step, x, dims, keepdim, [])
 
 
@@ -89,10 +91,15 @@ def _check_mean(x: Any, dims: Dims = None, keepdim: bool = False, *, dtype: Any 
 
 def _check_sum(x: Any, dims: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> None:
     _check_mean(x, dims, keepdim, dtype=dtype)
-    one = _count(x.shape, dims) == math.prod(x.shape[1:])
-    sixteen = x.dtype.itemsize == 2 and dtype is not torch.float32
-    if sixteen and _count(x.shape, dims) >= SPLIT and one:
-        raise ValueError("in 16 bits torch may split so long a sum; use .float().sum(...)")
+    if x.dtype.itemsize == 2 and dtype is not torch.float32:
+        _refuse_split(x.shape, dims)
+
+
+def _refuse_split(shape: Sequence[int], dims: Dims) -> None:
+    """An archive in binary32 shows only here, when it is enclosed, that it becomes 16 bits."""
+    terms = _count(shape, dims)
+    if terms >= SPLIT and terms == math.prod(shape[1:]):
+        raise Refused("in 16 bits torch may split so long a sum; use .float().sum(...)")
 
 
 def _call_sum(x: Tensor, dims: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Any:

@@ -200,9 +200,10 @@ def _enclose_softmax(step: Step, x: Interval, dim: int, dtype: Any = None) -> In
 def _enclose_log_softmax(step: Step, x: Interval, dim: int, dtype: Any = None) -> Interval:
     dim %= x.lo.dim()
     row = _row(step, x, dim)
+    found = _logarithms(step, x, dim, row, step.intermediate)
     if _partials16(step) and dim == x.lo.dim() - 1:
-        return _logarithms(step, x, dim, row, step.storage)
-    return _logarithms(step, x, dim, row, step.intermediate)
+        found = hull(found, _logarithms(step, x, dim, row, step.storage))
+    return found
 
 
 def _partials16(step: Step) -> bool:

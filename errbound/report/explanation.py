@@ -52,7 +52,10 @@ def _reason(found: Explanation, fmt: str) -> Iterator[str]:
     seen, proved = float(b.observed_delta[0]), float(b.proved_delta[0])
     yield f"Largest observed delta {seen:.4g}; proved delta {_up(proved)}."
     if b.overflow_node[0]:
-        yield f"Overflow {b.overflow[0]}; the first node that may: {b.overflow_node[0]}."
+        yield (
+            f"Overflow {b.overflow[0]}; the first node that may: {b.overflow_node[0]}. From there "
+            "on nothing is enclosed, so nothing can be proved."
+        )
     if found.winner < 0:
         return
     first, second = found.winner, found.rival
@@ -107,7 +110,8 @@ def _where(found: Explanation) -> Iterator[str]:
     for model in ("M32", "M16"):
         first, fastest = found.first_split(model), found.fastest(model)
         if first is None:
-            yield f"{model}: every value is one number in all executions."
+            if any(n.model == model for n in found.nodes):
+                yield f"{model}: every value above is one number in all executions."
             continue
         share = 100 * first.summary.split / first.summary.cells
         text = f"{model}: cells first split at {_named(first)}, {share:.1f} % of them"

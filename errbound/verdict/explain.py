@@ -47,12 +47,13 @@ class Explanation:
 
     Attributes:
         batch: its results; every field has one entry.
-        outputs: per model the interval of the output, (classes,), as lists.
+        outputs: per model the interval of the output, (classes,), as lists; models whose range may
+            be left before it have none.
         winner: the class that is said to win: of every M32 execution, or of the observed run; -1
             without classes.
         rival: the class that may come closest to it in M16, or in M32 where M32's own executions
             disagree; -1 without classes.
-        nodes: of M32, then of M16, in program order.
+        nodes: of M32, then of M16, in program order; those beyond a possible overflow are left out.
     """
 
     batch: Batch
@@ -76,9 +77,11 @@ def explain(certifier: Certifier, x: Tensor, row: int) -> Explanation:
     widths: dict[tuple[str, str], NodeWidth] = {}
     outputs: dict[str, tuple[list[float], list[float]]] = {}
 
-    def look(model: str, node: Node, box: Interval, value: Tensor, start: int) -> None:
-        if not start <= row < start + value.shape[0]:
-            return
+    def look(
+        model: str, node: Node, box: Interval, value: Tensor, alive: Tensor, start: int
+    ) -> None:
+        if not start <= row < start + value.shape[0] or not bool(alive[row - start]):
+            return  # another sample; or its ends mean nothing, the range may have been left
         program = certifier.models[model]
         mine = box.rows(row - start, row - start + 1)
         if node.name == program.output.name:
@@ -110,9 +113,9 @@ def _grow(program: Program, widths: dict[str, NodeWidth]) -> None:
 
 
 def _classes(batch: Batch, outputs: dict[str, tuple[list[float], list[float]]]) -> tuple[int, int]:
-    """The winner and its closest rival."""
+    """The winner and its closest rival; -1 where an output has no enclosure or no classes."""
     winner = int(batch.prediction32[0])
-    if winner < 0 or len(outputs.get("M16", ((), ()))[0]) < 2:
+    if winner < 0 or len(outputs) < 2 or len(outputs["M16"][0]) < 2:
         return -1, -1
     _, hi = outputs["M16" if float(batch.margin_lower[0]) > 0 else "M32"]
     rivals = [k for k in range(len(hi)) if k != winner]

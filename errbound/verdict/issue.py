@@ -126,6 +126,8 @@ class Certifier:
         self.models = {"M32": m32, "M16": m16}
         self.enclosers = {k: Encloser(p, arithmetic) for k, p in self.models.items()}
         sizes = {p.batch for p in self.models.values()} - {None}
+        if len(sizes) > 1:
+            raise InputError(f"M32 takes batches of {m32.batch} only, M16 of {m16.batch} only")
         self.batch = sizes.pop() if sizes else None
 
     @cached_property

@@ -63,19 +63,32 @@ def pair_of(
     if fmt is BINARY32:
         raise InputError("float32 is the reference: choose a narrower format")
     m32, m16, stored = _programs(model, shape, fmt)
-    if model16 is not None:
-        _, m16, _ = _programs(model16, shape, fmt)
-    for name, tensor in m32.constants.items():
-        if not bool(torch.isfinite(tensor).all()):
-            raise InputError(f"the model's {name} holds NaN or infinity in binary32")
     notes = [*_storage_notes(stored), *_output_notes(m32, output)]
+    if model16 is not None:
+        _, m16, stored16 = _programs(model16, shape, fmt)
+        if stored16 not in (fmt.dtype, torch.float32):
+            name = str(stored16).removeprefix("torch.")
+            notes.append(f"M16: the weights are stored in {name} and were rounded to {fmt.name}")
     notes += _weight_notes(None if model16 is not None else m32, m16, fmt)
-    if output is not None:
-        m32, m16 = m32.select(output), m16.select(output)
+    m32 = m32.select(output or next(iter(m32.outputs)))
+    m16 = m16.select(_same_output(m32, m16, output))
     if softmax:
         m32, m16 = (p.followed_by(BY_TARGET["aten.softmax.int"], -1) for p in (m32, m16))
         notes.append("softmax is appended to both programs: the certificate is about probabilities")
     return Pair(m32, m16, fmt, tuple(notes))
+
+
+def _same_output(m32: Program, m16: Program, output: str | None) -> str:
+    """The output of M16 that is compared: of the same name, or the only one where both have one."""
+    name = output or next(iter(m32.outputs))
+    if len(m32.outputs) == len(m16.outputs) == 1:
+        name = next(iter(m16.outputs))
+    if name not in m16.outputs:
+        raise InputError(
+            f"M32's output {name!r} has no counterpart in M16, whose outputs are: "
+            f"{', '.join(m16.outputs)}; choose one of both with --output"
+        )
+    return name
 
 
 def _programs(
@@ -87,14 +100,21 @@ def _programs(
         wide = _copied(model).float()
         example = torch.zeros(2, *shape)
         m32, m16 = (program_of(wide, example, f.dtype) for f in (BINARY32, fmt))
-        return m32, m16.cast(fmt) if fmt.emulated else m16, stored
+        return _finite(m32), m16.cast(fmt) if fmt.emulated else m16, stored
     frozen = freeze(model)
     stored = _one_dtype(
         [t for k, t in frozen.constants.items() if k not in frozen.lifted],
         frozen.input_dtype,
     )
     m32 = frozen if stored is torch.float32 else frozen.cast(BINARY32)
-    return m32, m32.cast(fmt), stored
+    return _finite(m32), m32.cast(fmt), stored
+
+
+def _finite(m32: Program) -> Program:
+    for name, tensor in m32.constants.items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise InputError(f"the model's {name} holds NaN or infinity in binary32")
+    return m32
 
 
 def _copied(model: nn.Module) -> nn.Module:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from errbound.analysis import Encloser, Shadow
 from errbound.arithmetic import EXACT
-from errbound.errors import ContainmentError
+from errbound.errors import ContainmentError, InputError
 from errbound.number import Interval
 from errbound.program import Node, Program
 from errbound.verdict.issue import Certifier
@@ -30,6 +31,7 @@ class Shadowed:
         m16_bound: |z - M-infinity| for any z in M16's enclosure; ``m32_bound``: in M32's.
         m16_width: hi - lo of M16's enclosure; ``m32_width``: of M32's.
 
+    Errors are infinite where the run left the range, bounds and widths where an execution may.
     M16's numbers are NaN at nodes that it does not have (a model of its own, another graph).
     """
 
@@ -70,15 +72,22 @@ class Shadower:
     def batch(self, x: Tensor, count: int) -> Iterator[list[Shadowed]]:
         """The first ``count`` samples of the batch ``x``, run as a batch; one list a sample.
 
+        A sample with NaN or infinity has no nodes.
+
         Raises:
+            InputError: the digits are too few to see M-infinity inside its enclosure.
             ContainmentError: M-infinity lies outside its binary64 enclosure, or an observed value
                 outside the enclosure of its model.
         """
         seen: dict[tuple[str, str, int], list[_Values]] = {}
 
-        def look(model: str, node: Node, box: Interval, value: Tensor, start: int) -> None:
+        def look(
+            model: str, node: Node, box: Interval, value: Tensor, alive: Tensor, start: int
+        ) -> None:
             for row in range(min(count - start, value.shape[0])):
-                part = (value[row].double(), box.lo[row], box.hi[row])
+                # Where the range may have been left anything may follow.
+                far = 0.0 if bool(alive[row]) else torch.inf
+                part = (value[row].double(), box.lo[row] - far, box.hi[row] + far)
                 flat = _Values(*(t.reshape(-1) for t in part))
                 seen.setdefault((model, node.name, start + row), []).append(flat)
 
@@ -86,7 +95,8 @@ class Shadower:
         if batch.escapes:
             raise ContainmentError(f"an observed value lies outside its enclosure: {batch.escapes}")
         for row in range(min(count, x.shape[0])):
-            yield self._sample(x[row : row + 1], row, seen)
+            sane = bool(torch.isfinite(x[row]).all())
+            yield self._sample(x[row : row + 1], row, seen) if sane else []
 
     def _sample(
         self, x: Tensor, row: int, seen: dict[tuple[str, str, int], list[_Values]]
@@ -104,7 +114,7 @@ class Shadower:
             if boxes and bool(alive.all()):
                 lo = torch.cat([b.lo.reshape(-1) for b in boxes]).tolist()
                 hi = torch.cat([b.hi.reshape(-1) for b in boxes]).tolist()
-                _inside(node, exact[node.name], lo, hi)
+                _inside(node, exact[node.name], lo, hi, self.shadow.reals.rigorous)
 
         self.shadow(x, keep)
         self.reals(self.certifier.models["M32"].stored(x), check)
@@ -130,14 +140,28 @@ def _partners(m32: Program, m16: Program) -> dict[str, str]:
 
 
 def _inside(
-    node: Node, exact: list[tuple[Fraction, Fraction]], lo: list[float], hi: list[float]
+    node: Node,
+    exact: list[tuple[Fraction, Fraction]],
+    lo: list[float],
+    hi: list[float],
+    rigorous: bool,
 ) -> None:
     for (low, high), a, b in zip(exact, lo, hi, strict=True):
-        if not a <= low <= high <= b:
+        if a <= low and high <= b:
+            continue
+        place = f"{node.where}: M-infinity, {float(low)!r} to {float(high)!r},"
+        box = f"its binary64 enclosure [{a!r}, {b!r}]"
+        if rigorous and (high < a or b < low):
             raise ContainmentError(
-                f"{node.where}: M-infinity is {float(low)!r}, outside its binary64 enclosure "
-                f"[{a!r}, {b!r}]; errbound is wrong, and no result of this run may be trusted"
+                f"{place} lies outside {box}; errbound is wrong, and no result of this run may be "
+                "trusted"
             )
+        raise InputError(
+            f"{place} is not seen to be inside {box} with so few digits"
+            + ("" if rigorous else ", of which mpmath bounds no errors")
+            + ": raise --digits"
+            + ("" if rigorous else " or use --shadow-with arb")
+        )
 
 
 def _measured(
@@ -148,13 +172,18 @@ def _measured(
         torch.cat([getattr(p, name) for p in parts]).tolist() for name in ("observed", "lo", "hi")
     )
     error = bound = width = Fraction(0)
+    bounded, ran = np.isfinite([*lo, *hi]).all(), np.isfinite(observed).all()
     for (low, high), v, a, b in zip(exact, observed, lo, hi, strict=True):
-        if not all(map(np.isfinite, (v, a, b))):
-            return (float("inf"),) * 3
-        error = max(error, abs(Fraction(v) - low), abs(Fraction(v) - high))
-        bound = max(bound, high - Fraction(a), Fraction(b) - low)
-        width = max(width, Fraction(b) - Fraction(a))
-    return _upper(error), _upper(bound), _upper(width)
+        if ran:
+            error = max(error, abs(Fraction(v) - low), abs(Fraction(v) - high))
+        if bounded:
+            bound = max(bound, high - Fraction(a), Fraction(b) - low)
+            width = max(width, Fraction(b) - Fraction(a))
+    return (
+        _upper(error) if ran else math.inf,
+        _upper(bound) if bounded else math.inf,
+        _upper(width) if bounded else math.inf,
+    )
 
 
 def _upper(x: Fraction) -> float:

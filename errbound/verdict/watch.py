@@ -82,8 +82,9 @@ class Escape:
     hi: float
 
 
-Look = Callable[[str, Node, Interval, Tensor, int], None]
-"""Told model, node, enclosure, observed values (rows, ...) and the first row's sample."""
+Look = Callable[[str, Node, Interval, Tensor, Tensor, int], None]
+"""Told model, node, enclosure, observed values (rows, ...), the rows whose ends mean something, and
+the first row's sample."""
 
 
 class Watch:
@@ -143,7 +144,7 @@ class Watch:
             fmt, observed = self.program.storage(observed.dtype), observed[rows]
             assert fmt is not None
             if self.listener is not None:
-                self.listener(self.model, node, box, observed, start)
+                self.listener(self.model, node, box, observed, alive, start)
             if not everyone:
                 self.ran_over[rows] |= ~_finite(observed) & ~alive & self.counted[rows]
                 box, observed = Interval(box.lo[alive], box.hi[alive]), observed[alive]

@@ -57,7 +57,7 @@ def test_places_are_all_numbers_in_order(fmt):
 
 @formats
 def test_numbers_are_of_the_format_and_meet_what_hurts(fmt):
-    found = drawn(numbers(fmt), 400)
+    found = drawn(numbers(fmt), 900)
     assert all(is_number(x, fmt) for x in found)
     sizes = {abs(x) for x in found}
     assert {math.copysign(1, x) for x in found if x == 0} == {1, -1}
