@@ -38,7 +38,7 @@ def main() -> None:
                 ratio = run.summary["delta_ratio_median"]
                 print(
                     f"| {model} | {arithmetic.name} | {fmt} | {len(run)} | {agree} "
-                    f"| {run.verdicts['proved']} | {ratio and f'{ratio:.2f}'} | {seconds:.1f} |",
+                    f"| {run.verdicts['proved']} | {f'{ratio:.2f}' if ratio else 'none'} | {seconds:.1f} |",
                     flush=True,
                 )
 
