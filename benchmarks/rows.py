@@ -35,10 +35,11 @@ def main() -> None:
                 run = errbound.certify(content, data, fmt, arithmetic.name, limit=options.limit)
                 seconds = time.perf_counter() - start
                 agree = round(run.summary["agreement_fraction"] * len(run))
-                ratio = run.summary["delta_ratio_median"]
+                median = run.summary["delta_ratio_median"]
+                ratio = "none" if median is None else f"{median:.2f}"
                 print(
                     f"| {model} | {arithmetic.name} | {fmt} | {len(run)} | {agree} "
-                    f"| {run.verdicts['proved']} | {f'{ratio:.2f}' if ratio else 'none'} | {seconds:.1f} |",
+                    f"| {run.verdicts['proved']} | {ratio} | {seconds:.1f} |",
                     flush=True,
                 )
 
