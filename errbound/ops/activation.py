@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from errbound.number import Interval
 from errbound.ops._op import Array, Case, Op, Step, real
-from errbound.ops._shapes import both_ends, tabulated
+from errbound.ops._shapes import both_ends, hull, tabulated
 
 
 def _cases(g: torch.Generator, dtype: torch.dtype, size: int) -> Iterator[Case]:
@@ -34,9 +34,17 @@ def _relu(x: Array) -> Array:
 
 def _leaky(step: Step, x: Interval, slope: float = 0.01) -> Interval:
     # Nondecreasing, and x slope is exact in binary64: 48 bits.
-    steep = step.scalar(slope, as_stored=False)
-    lo, hi = (torch.where(end > 0, end, end * steep) for end in (x.lo, x.hi))
-    return step.compute_(lo, hi)
+    def steep(as_stored: bool) -> Interval:
+        by = step.scalar(slope, as_stored=as_stored)
+        return step.compute_(*(torch.where(end > 0, end, end * by) for end in (x.lo, x.hi)))
+
+    found = steep(False)
+    return found if step.arithmetic.probed else hull(found, steep(True))
+
+
+def _emulate_leaky(fl: Callable[[Tensor], Tensor], x: Tensor, slope: float = 0.01) -> Tensor:
+    steep = fl(torch.tensor(float(slope), dtype=torch.float64))
+    return torch.where(x > 0, x, fl(x * steep))
 
 
 def _leaky_cases(g: torch.Generator, dtype: torch.dtype, size: int) -> Iterator[Case]:
@@ -92,6 +100,7 @@ LEAKY_RELU = Op(
     domain="all finite inputs; a slope of 0 or more",
     check=_no_negative_slope,
     compares=True,
+    emulate=_emulate_leaky,
 )
 
 SIGMOID = Op(

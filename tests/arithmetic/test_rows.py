@@ -22,7 +22,7 @@ from errbound.arithmetic import (
 )
 from errbound.errors import InputError
 from errbound.number import BINARY16, FORMATS, Format, Interval, stored
-from errbound.ops import OPS, perform
+from errbound.ops import OPS, Step, perform
 from errbound.program import Node, Program, program_of
 from tests.number.exact import round_fraction
 
@@ -96,6 +96,17 @@ def test_strict16_never_runs_a_kernel_in_sixteen_bits(m32: Program, x: torch.Ten
     found = execute(replace(m16, nodes=tuple(map(spied, m16.nodes))), m16.stored(x), None, STRICT16)
     assert found.dtype is torch.float16
     assert set(called) == {"sub", "div", "tanh", "mul", "add"}
+
+
+def test_strict16_rounds_a_default_slope_too() -> None:
+    """leaky_relu without its slope: 0.01 is rounded to storage before the product is."""
+    leaky = next(op for op in OPS if op.name == "leaky_relu")
+    x = -torch.arange(1, 400, dtype=torch.float16).reshape(1, -1)
+    box = leaky.enclose(Step(STRICT16, BINARY16, 1), Interval.point(x))
+    assert bool(box.contains(perform(leaky, STRICT16, BINARY16, (x,), {})).all())
+    slope = round_fraction(Fraction(0.01), BINARY16)
+    want = [float(round_fraction(-k * slope, BINARY16)) for k in range(1, 400)]
+    assert box.lo.reshape(-1).tolist() == want == box.hi.reshape(-1).tolist()
 
 
 def test_strict16_is_wider_than_torch(m32: Program, x: torch.Tensor) -> None:
