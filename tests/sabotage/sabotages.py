@@ -160,8 +160,8 @@ SABOTAGES: dict[str, tuple[Fault, ...]] = {
     "slope rounded to storage": (
         Edit(
             "errbound.ops.activation",
-            "step.scalar(slope, as_stored=False)",
-            "step.scalar(slope, as_stored=True)",
+            "found = steep(False)",
+            "found = steep(True)",
         ),
     ),
     "transposed convolution: channels not counted": (
