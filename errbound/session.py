@@ -194,17 +194,18 @@ class Session:
             InputError: python-flint is missing, or the disk refuses.
             ContainmentError: a value lies outside its enclosure.
         """
-        if self.certifier.batch is not None:
+        m32 = self.certifier.models["M32"]
+        if self.certifier.batch is not None or m32.depends_on_batch_size:
             raise InputError(
-                f"a shadow is of one sample, and the model takes batches of {self.certifier.batch} "
-                "only: export it with a free batch size"
+                "a shadow is of one sample, and what the model computes depends on the size of its "
+                "batch: export it with a free batch size"
             )
         total = min(count, len(self.window))
         tell = progress or (lambda done, total: None)
         found: list[tuple[int, list[Shadowed]]] = []
         tell(0, total)
         with reals(how, digits) as numbers:
-            shadower = Shadower(self.certifier, Shadow(self.certifier.models["M32"], numbers))
+            shadower = Shadower(self.certifier, Shadow(m32, numbers))
             for start in self.window[: total : self.batch_size]:
                 stop = min(start + self.batch_size, self.window.stop)
                 wanted = total - len(found)

@@ -57,6 +57,12 @@ def gather(x: Array, index: Array) -> Array:
     return found
 
 
+def by_group(mask: Tensor, groups: int) -> Tensor:
+    """(N, groups, ...) binary32: how many channels of each group of a mask are set."""
+    grouped = mask.reshape(mask.shape[0], groups, -1, *mask.shape[2:])
+    return grouped.sum(dim=2, dtype=torch.float32)
+
+
 def _amount(weight_shape: Sequence[int], padding: Any, dilation: Pair) -> tuple[int, int]:
     """Padding in pixels; "same" is what torch adds on both sides where it is symmetric."""
     if not isinstance(padding, str):
@@ -88,8 +94,7 @@ def _enclose(
 
     def count(mask: Tensor) -> Tensor:
         # Padding is not a term: it is zero in every execution.
-        n, c, h, w = mask.shape
-        seen = mask.reshape(n, groups, c // groups, h, w).sum(dim=2, dtype=torch.float32)
+        seen = by_group(mask, groups)
         window = torch.ones(groups, 1, *kernel)
         sums = functional.conv2d(seen, window, None, pair(stride), pad, pair(dilation), groups)
         sums = sums.round_()  # counts, whatever the kernel

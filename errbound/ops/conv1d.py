@@ -12,7 +12,7 @@ from torch.nn import functional
 from errbound.number import Interval
 from errbound.ops._op import Array, Case, Constant, Op, Step, Terms
 from errbound.ops._shapes import exact_sum, stored_sums
-from errbound.ops.conv import CONV2D
+from errbound.ops.conv import CONV2D, by_group
 
 Single = int | Sequence[int]
 
@@ -20,12 +20,6 @@ Single = int | Sequence[int]
 def single(value: Single) -> int:
     """The number of an int or of a list of one."""
     return value if isinstance(value, int) else value[0]
-
-
-def by_group(mask: Tensor, groups: int) -> Tensor:
-    """(N, groups, ...) binary32: how many channels of each group of a mask are set."""
-    grouped = mask.reshape(mask.shape[0], groups, -1, *mask.shape[2:])
-    return grouped.sum(dim=2, dtype=torch.float32)
 
 
 def _images(

@@ -21,8 +21,7 @@ from torch.nn import functional
 from errbound.number import Accumulation, Interval
 from errbound.ops._op import Array, Case, Constant, Op, Step, Terms
 from errbound.ops._shapes import contract, exact_sum, hull, stored_sums
-from errbound.ops.conv import gather
-from errbound.ops.conv1d import by_group
+from errbound.ops.conv import by_group, gather
 
 Entries = int | Sequence[int]
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from flint import arb, ctx
 from torch import Tensor
 
 from errbound.arithmetic import (
@@ -18,6 +22,7 @@ from errbound.arithmetic import (
     Arithmetic,
 )
 from errbound.number import (
+    BINARY32,
     BINARY64,
     E4M3,
     E5M2,
@@ -124,23 +129,46 @@ def test_executions_lie_inside(op: Op, arithmetic: Arithmetic, fmt: Format) -> N
     assert counted >= 10
 
 
+@contextmanager
+def precision(bits: int) -> Iterator[None]:
+    """Arb's, restored afterwards."""
+    before, ctx.prec = ctx.prec, bits
+    try:
+        yield
+    finally:
+        ctx.prec = before
+
+
+def fraction(end: arb) -> Fraction:
+    mantissa, exponent = end.man_exp()
+    return Fraction(int(mantissa)) * Fraction(2) ** int(exponent)
+
+
+def balls(value: Any) -> Any:
+    """Tensors as arrays of exact balls."""
+    if not isinstance(value, Tensor):
+        return value
+    found = np.empty(value.numel(), dtype=object)
+    found[:] = [arb(v) for v in value.double().reshape(-1).tolist()]
+    return found.reshape(tuple(value.shape))
+
+
 @records
-def test_the_reals_are_narrow_and_hold_binary64(op: Op) -> None:
-    """At a point the enclosure over the reals holds what binary64 computes, but for its errors."""
-    for call in calls(op, NATIVE[-1], 7):
-        if any(isinstance(a, Tensor) and not a.is_floating_point() for a in call.build(())):
-            continue
-        step = Step(EXACT, BINARY64, call.leaves[0].shape[0])
-        found = call.enclose(tuple(Interval.point(x) for x in call.leaves), step)
-        assert not bool(step.overflow.any())
-        wide = [a.double() if isinstance(a, Tensor) else a for a in call.build(call.leaves)]
-        try:
-            with torch.inference_mode():
-                value = op.call(*wide, **call.kwargs)
-        except RuntimeError:
-            continue  # no binary64 kernel
-        for box, v in zip(found, [value], strict=True):
-            near = 1e-12 * (1.0 + v.abs())
-            assert bool((box.lo - near <= v).all())
-            assert bool((v <= box.hi + near).all())
-            assert bool((box.hi - box.lo <= 4 * near).all())
+def test_the_reals_hold_the_exact_result_and_are_narrow(op: Op) -> None:
+    """Arb's ball of the exact result is inside; the enclosure is a few roundings wide."""
+    counted = 0
+    for size in (1, 7):
+        for call in calls(op, BINARY32, size):
+            step = Step(EXACT, BINARY64, call.leaves[0].shape[0])
+            found = call.enclose(tuple(Interval.point(x) for x in call.leaves), step)
+            assert not bool(step.overflow.any())
+            with precision(300):
+                value = op.exact(*map(balls, call.build(call.leaves)), **call.kwargs)
+            flat = (end.expand(value.shape).reshape(-1) for end in (found[0].lo, found[0].hi))
+            ends = zip(*(end.tolist() for end in flat), strict=True)
+            for v, (lo, hi) in zip(value.reshape(-1), ends, strict=True):
+                assert fraction(v.lower()) >= Fraction(lo)
+                assert fraction(v.upper()) <= Fraction(hi)
+                assert hi - lo <= 1e-11 * (1.0 + abs(lo))
+                counted += 1
+    assert counted >= 10
