@@ -44,10 +44,14 @@ class Interval:
 
 @dataclass(frozen=True)
 class Ball:
-    """``|value - mid| <= rad`` elementwise; binary64 tensors, ``rad >= 0`` and finite."""
+    """``|value - mid| <= rad`` elementwise; binary64 tensors, ``rad >= 0`` and finite.
+
+    ``is_point``: every radius is known to be zero.
+    """
 
     mid: Tensor
     rad: Tensor
+    is_point: bool = False
 
     @staticmethod
     def enclosing(box: Interval) -> Ball:
@@ -56,6 +60,8 @@ class Ball:
         (lo + hi)/2 is exact for binary16 only, so the radius is measured from the midpoint that
         was computed: max(hi - mid, mid - lo), each difference rounded once, then upward.
         """
+        if box.lo is box.hi:
+            return Ball(box.lo, torch.zeros_like(box.lo), is_point=True)
         mid = (box.lo + box.hi).mul_(0.5)
         rad = torch.maximum(box.hi - mid, mid - box.lo).mul_(inflate(1))
         return Ball(mid, rad)

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -69,17 +70,36 @@ def _end(arg: Any, end: str) -> Any:
     return arg
 
 
+@dataclass(frozen=True)
+class Sums:
+    """Sums of products before they are rounded to storage, in every order of summation.
+
+    For every execution on stored operands x: |computed - (W (x - mid) + centre)| <= error, and
+    |W (x - mid)| <= spread (None where x is a point). Binary64 tensors of the output's shape.
+    """
+
+    centre: Tensor
+    spread: Tensor | None
+    error: Tensor
+
+    def ends(self) -> tuple[Tensor, Tensor]:
+        """Ends of the interval that holds every computed sum."""
+        radius = self.error if self.spread is None else self.error + self.spread
+        radius = radius * inflate(4)
+        return self.centre - radius, self.centre + radius
+
+
 def contract(
     step: Step,
-    x: Interval,
+    x: Ball,
     weight: Constant,
     bias: Constant | None,
     apply: Callable[[Tensor, Tensor, Tensor | None], Tensor],
     fan_in: int,
     count: Callable[[Tensor], Tensor],
     acc: Accumulation,
-) -> tuple[Tensor, Tensor]:
-    """Ends of the sum before it is rounded to storage, for every order of summation.
+) -> Sums:
+    """Sums of products of ``x`` and constant weights, for every order of summation.
 
     Args:
         step: the node's evaluation.
@@ -96,39 +116,40 @@ def contract(
     With A(m) = magnitude, B(m) = signed, C(m) = absolute of ``any_order``, p the exact sum at the
     midpoint, r = |W| rad, S = |W|(|mid| + rad) + |b| and |s| <= |p| + r:
 
-        |computed - p| <= r + A S + B |s| + C <= r (1 + B) + A S + B |p| + C.
+        |computed - s| <= A S + B |s| + C <= A S + B (|p| + r) + C.
 
     Own error: p is computed with |error| <= gamma S, so A := A + gamma (1 + B); r and S are sums
     of non-negative terms; the rest is a few roundings, inflated. With flushed operands
-    |x~ - x| <= tiny wherever x is not always zero.
+    |x~ - x| <= tiny wherever x is not always zero, which changes s by tiny times a row of |W|.
     """
-    ball = Ball.enclosing(x)
-    nonzero = (x.lo != 0) | (x.hi != 0)
+    nonzero = (x.mid != 0) | (x.rad != 0)
     bound = any_order(count(nonzero) + (0 if bias is None else 1), acc)
     own = gamma(fan_in + 1)
-    reach, rad = ball.mid.abs().add_(ball.rad), ball.rad
+    reach = x.mid.abs().add_(x.rad)
     if acc.input_absolute:
-        flushed = acc.input_absolute * nonzero
-        reach, rad = reach + flushed, rad + flushed
+        reach = reach + acc.input_absolute * nonzero
 
-    centre = apply(ball.mid, weight.exact, None if bias is None else bias.exact)
+    centre = apply(x.mid, weight.exact, None if bias is None else bias.exact)
     sums = apply(reach, weight.magnitude, None if bias is None else bias.magnitude)
     # Where every term is zero in every execution, so is the sum: no absolute error there.
-    absolute = (bound.absolute + TINY64) * (sums > 0)
-    radius = sums.mul_(bound.magnitude + own * (1.0 + bound.signed)).add_(absolute)
-    radius.addcmul_(centre.abs(), bound.signed + 4.0 * U64)
-    if x.lo is not x.hi or acc.input_absolute:  # a point has no radius to carry through
-        radius.addcmul_(apply(rad, weight.magnitude, None), 1.0 + bound.signed)
+    flush = acc.input_absolute * weight.largest_row
+    absolute = (bound.absolute + TINY64 + flush * (1.0 + bound.signed)) * (sums > 0)
+    error = sums.mul_(bound.magnitude + own * (1.0 + bound.signed)).add_(absolute)
+    error.addcmul_(centre.abs(), bound.signed + 4.0 * U64)
+    spread = None
+    if not x.is_point:
+        spread = apply(x.rad, weight.magnitude, None).mul_(inflate(2 * fan_in + 24))
+        error.addcmul_(spread, bound.signed + torch.zeros_like(spread))
     if weight.has_subnormal and acc.input_absolute:
         # A flushed weight changes a product by at most tiny * |x|.
         largest = reach.reshape(reach.shape[0], -1).amax(dim=1)
-        radius.add_(step.per_sample(largest * (2.0 * fan_in * acc.input_absolute), radius.dim()))
-    radius.mul_(inflate(2 * fan_in + 24))
+        error.add_(step.per_sample(largest * (2.0 * fan_in * acc.input_absolute), error.dim()))
+    error.mul_(inflate(2 * fan_in + 24))
     # Any partial sum is at most S + T, T <= (A + B) S + C the error bound.
     full = any_order(torch.tensor(fan_in + 1), acc)
     growth = 2.0 + 2.0 * float(full.magnitude + full.signed)
     _check_partials(step, reach, weight, bias, acc.accumulator.max_finite / growth)
-    return centre - radius, centre.add_(radius)
+    return Sums(centre, spread, error)
 
 
 def stored_sums(
@@ -148,10 +169,11 @@ def stored_sums(
     ``channel`` is the dimension of the output that the bias belongs to; ``late``: this kernel may
     add the bias late, whatever the arithmetic says.
     """
-    once = step.store_(*contract(step, x, weight, bias, apply, fan_in, count, step.sums))
+    ball = Ball.enclosing(x)
+    once = step.store_(*contract(step, ball, weight, bias, apply, fan_in, count, step.sums).ends())
     if bias is None or not (late or step.arithmetic.late_bias):
         return once
-    sums = step.store_(*contract(step, x, weight, None, apply, fan_in, count, step.sums))
+    sums = step.store_(*contract(step, ball, weight, None, apply, fan_in, count, step.sums).ends())
     shape = [1] * sums.lo.dim()
     shape[channel] = -1
     shift = bias.exact.reshape(shape)
@@ -198,7 +220,8 @@ def window_sums(
     def count(mask: Tensor) -> Tensor:
         return add(mask.double())
 
-    lo, hi = contract(step, x, ones, None, lambda x, w, b: add(x), fan_in, count, acc)
+    ball = Ball.enclosing(x)
+    lo, hi = contract(step, ball, ones, None, lambda x, w, b: add(x), fan_in, count, acc).ends()
     found: Interval | None = None
     for way in divisors:
         low, high = lo.clone(), hi.clone()

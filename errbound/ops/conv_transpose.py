@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from errbound.number import Accumulation, Interval
+from errbound.number import Accumulation, Ball, Interval
 from errbound.ops._op import Array, Case, Constant, Op, Step, Terms
 from errbound.ops._shapes import contract, exact_sum, hull, stored_sums
 from errbound.ops.conv import by_group, gather
@@ -118,8 +118,10 @@ def _tap_by_tap(
         seen = by_group(mask.flatten(2), how.groups)
         return seen.repeat_interleave(out * taps // how.groups, dim=1)
 
-    sums = contract(step, x, products, None, multiply, per_group, channels, step.sums)
-    columns = step.store_(*sums)
+    sums = contract(
+        step, Ball.enclosing(x), products, None, multiply, per_group, channels, step.sums
+    )
+    columns = step.store_(*sums.ends())
     places = torch.eye(taps, dtype=torch.float64).reshape(taps, 1, *kernel)
 
     def add(columns: Tensor, *_: Any) -> Tensor:
@@ -131,7 +133,8 @@ def _tap_by_tap(
 
     narrow = Accumulation(step.storage, step.storage.unit_roundoff, 0.0, 0.0)
     ones = Constant(torch.ones(1, taps, dtype=torch.float64))
-    box = step.store_(*contract(step, columns, ones, None, add, taps, met, narrow))
+    stored = Ball.enclosing(columns)
+    box = step.store_(*contract(step, stored, ones, None, add, taps, met, narrow).ends())
     if bias is None:
         return box
     shift = bias.exact.reshape(-1, *[1] * len(size))

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from errbound.arithmetic import TORCH_CPU
-from errbound.number import BINARY32, Accumulation, Format, Interval
+from errbound.number import BINARY32, Accumulation, Ball, Format, Interval
 from errbound.number.rounding import nearest as correctly_rounded
 from errbound.ops import _shapes
 from errbound.ops._op import Constant, Step
@@ -53,8 +53,9 @@ def ends(boxes: Boxes, acc: Accumulation) -> tuple[Tensor, Tensor, Tensor]:
     def count(mask: Tensor) -> Tensor:
         return mask.sum(dim=-1, keepdim=True)
 
-    lo, hi = _shapes.contract(step, boxes.x, weight, bias, functional.linear, fan_in, count, acc)
-    return lo, hi, step.overflow
+    ball = Ball.enclosing(boxes.x)
+    sums = _shapes.contract(step, ball, weight, bias, functional.linear, fan_in, count, acc)
+    return *sums.ends(), step.overflow
 
 
 def constant(value: Tensor, storage: Format) -> Constant:

@@ -23,6 +23,7 @@ from errbound.number import (
     NATIVE,
     Accumulation,
     Ball,
+    Ball,
     Format,
     Interval,
     nearest,
@@ -228,14 +229,14 @@ def exact_sums_of_an_errorless_machine() -> None:
             x, w = point(*terms * repeat), Constant(torch.ones(1, 4 * repeat))
             lo, hi = _shapes.contract(
                 Step(TORCH_CPU, BINARY32, 1),
-                x,
+                Ball.enclosing(x),
                 w,
                 None,
                 torch.nn.functional.linear,
                 4 * repeat,
                 lambda mask: mask.sum(dim=-1, keepdim=True),
                 errorless,
-            )
+            ).ends()
             exact = repeat * (1 + Fraction(1, 2**20))
             assert Fraction(float(lo)) <= exact <= Fraction(float(hi)), (
                 f"the exact sum {float(exact)} is outside [{float(lo)}, {float(hi)}]"
