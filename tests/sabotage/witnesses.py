@@ -23,7 +23,6 @@ from errbound.number import (
     NATIVE,
     Accumulation,
     Ball,
-    Ball,
     Format,
     Interval,
     nearest,
