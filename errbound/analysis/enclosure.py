@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -16,6 +16,19 @@ from errbound.ops import Constant, Refused, Step, perform
 from errbound.program import Node, Program
 
 Visit = Callable[[Node, Any, Tensor], None]
+
+
+class Tracer(Protocol):
+    """Follows an enclosure node by node and may narrow or replace its values."""
+
+    def start(self, box: Interval) -> Interval:
+        """Told the input."""
+
+    def before(self, node: Node, step: Step, args: tuple[Any, ...], kwargs: Any) -> None:
+        """Told what a node is about to be enclosed with."""
+
+    def after(self, node: Node, step: Step, value: Any, args: tuple[Any, ...], kwargs: Any) -> Any:
+        """Told the node's interval(s); what it returns takes their place."""
 
 
 @dataclass(frozen=True)
@@ -50,28 +63,41 @@ class Encloser:
         self._folded: dict[str, Any] = {}
         self._index = {node.name: i for i, node in enumerate(program.nodes, start=1)}
 
-    def __call__(self, x: Tensor, visit: Visit | None = None) -> Enclosed:
-        """Enclose the batch ``x`` (already rounded to the program's input dtype).
+    def __call__(
+        self, x: Tensor | Interval, visit: Visit | None = None, tracer: Tracer | None = None
+    ) -> Enclosed:
+        """Enclose the batch ``x`` (already rounded to the program's input dtype; or its ends).
 
         ``visit(node, value, alive)`` sees each node's interval (or list of intervals) and which
-        samples are still meaningful, (samples,) bool.
+        samples are still meaningful, (samples,) bool. ``tracer`` may replace values.
         """
-        samples = x.shape[0]
-        finite = torch.isfinite(x)
+        box = x if isinstance(x, Interval) else Interval.point(x)
+        samples = box.shape[0]
+        finite = torch.isfinite(box.lo) & torch.isfinite(box.hi)
         overflow = torch.where(finite.reshape(samples, -1).all(dim=1), -1, 0)
         certain = overflow == 0
         storage_of = self.program.storage
-        start = Interval.point(torch.where(finite, x, torch.zeros_like(x)))
+        start = box
+        if not bool(finite.all()):
+            lo = torch.where(finite, box.lo, torch.zeros_like(box.lo))
+            start = Interval(lo, lo if box.lo is box.hi else torch.where(finite, box.hi, lo))
+        if tracer is not None:
+            start = tracer.start(start)
 
         def evaluate(node: Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             if not _varies((args, kwargs)):
                 return self._fold(node, args, kwargs)
             storage = storage_of(node.dtype) or self.arithmetic.intermediate or BINARY64
             step = Step(self.arithmetic, storage, samples)
+            traced = tracer is not None and node.dtype is not None
+            if tracer is not None and traced:
+                tracer.before(node, step, args, kwargs)
             try:
                 value = node.op.enclose(step, *args, **kwargs)
             except Refused as error:
                 raise InputError(f"{node.op.name} at {node.where}: {error}") from None
+            if tracer is not None and traced:
+                value = tracer.after(node, step, value, args, kwargs)
             if bool(step.overflow.any()):
                 here = step.overflow & (overflow < 0)
                 overflow[here] = self._index[node.name]

@@ -5,6 +5,7 @@ from pkgutil import iter_modules
 
 from errbound.ops._op import BatchMoved, Case, Constant, Op, Operand, Refused, Step, Terms
 from errbound.ops._perform import perform
+from errbound.ops._relation import Centred, Functionals, Pull, Relation
 
 _FAMILIES = sorted(m.name for m in iter_modules(__path__) if not m.name.startswith("_"))
 
@@ -18,10 +19,14 @@ __all__ = [
     "OPS",
     "BatchMoved",
     "Case",
+    "Centred",
     "Constant",
+    "Functionals",
     "Op",
     "Operand",
+    "Pull",
     "Refused",
+    "Relation",
     "Step",
     "Terms",
     "perform",

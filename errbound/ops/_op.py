@@ -24,6 +24,7 @@ from errbound.number import (
     down,
     nearest,
     nearest_,
+    ulp,
     up,
 )
 
@@ -167,6 +168,19 @@ class Step:
             return Interval(down(lo), up(hi))
         return Interval(nearest_(lo, fmt), nearest_(hi, fmt))
 
+    def gap(self, size: Tensor, *, twice: bool = False) -> Tensor | None:
+        """Bound of |fl(y) - y| for |y| <= ``size``, fl the rounding to storage: half an ulp.
+
+        ``twice``: y is rounded to the intermediate format first. That may reach the next power of
+        two, a number of both formats, which the second rounding leaves alone.
+        """
+        if self.arithmetic.exact:
+            return None
+        half = ulp(size, self.storage).mul_(0.5)
+        if twice and self.intermediate is not self.storage:
+            half.add_(ulp(size, self.intermediate), alpha=0.5)
+        return half
+
     def store_(self, lo: Tensor, hi: Tensor) -> Interval:
         """Round the real interval [lo, hi] to storage, in place, by one rounding."""
         return self.round_(lo, hi, self.storage)
@@ -245,6 +259,11 @@ class Op:
         shaped: integer arguments are the shape of the output.
         compares: ``exact`` compares numbers, but is nondecreasing in each of them, so that over
             balls it is evaluated at both ends; ``moves`` implies it, up to the sign.
+        relate: ``(step, output, *args) -> Relation``: the linear relation of ``_relation`` between
+            the output, already enclosed, and the operands (a list of them for several outputs);
+            None, or a result of None, ends a backward pass here.
+        bends: ``(step, *args) -> (samples, *shape) bool``, the entries of the first operand whose
+            narrowing would make the relation better: where the function is not linear.
         emulate: where an execution that rounds every single operation is not given by ``terms`` or
             by one operation per element: ``(fl, *args)`` on binary64 tensors, ``fl`` rounds.
     """
@@ -265,6 +284,8 @@ class Op:
     shares: bool = False
     shaped: bool = False
     compares: bool = False
+    relate: Callable[..., Any] | None = None
+    bends: Callable[..., Tensor] | None = None
     emulate: Callable[..., Tensor] | None = None
 
     @property

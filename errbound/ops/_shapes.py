@@ -241,12 +241,11 @@ def hull(a: Interval, b: Interval) -> Interval:
 
 
 @lru_cache(maxsize=64)
-def _envelope(call: Callable[[Tensor], Tensor], fmt: Format) -> tuple[Tensor, Tensor, Tensor]:
-    """All finite 16-bit inputs in order, with running bounds of ``call`` over them.
+def table(call: Callable[[Tensor], Tensor], fmt: Format) -> tuple[Tensor, Tensor]:
+    """All finite 16-bit inputs in order, and what ``call`` makes of them: (n,), (3, n) binary64.
 
-    For x in [a, b] every result lies in [min over inputs >= a, max over inputs <= b], whether or
-    not the kernel is monotone. Both code paths of a kernel (vector, scalar tail) are taken: the
-    inputs once in one long tensor, once in slices too short for a vector register.
+    Both code paths of a kernel (vector, scalar tail) are taken: the inputs once in one long
+    tensor, once in slices too short for a vector register, once strided.
     """
     bits = torch.arange(-(2**15), 2**15, dtype=torch.int32).to(torch.int16).view(fmt.dtype)
     inputs = bits[torch.isfinite(bits)]
@@ -255,10 +254,20 @@ def _envelope(call: Callable[[Tensor], Tensor], fmt: Format) -> tuple[Tensor, Te
         results = [call(inputs).double()]
         results.append(torch.cat([call(part) for part in torch.split(inputs, 3)]).double())
         results.append(call(inputs.repeat(2).reshape(2, -1).t()[:, 0]).double())
-    low = torch.stack(results).amin(dim=0)
-    high = torch.stack(results).amax(dim=0)
+    return inputs.double(), torch.stack(results)
+
+
+@lru_cache(maxsize=64)
+def _envelope(call: Callable[[Tensor], Tensor], fmt: Format) -> tuple[Tensor, Tensor, Tensor]:
+    """All finite 16-bit inputs in order, with running bounds of ``call`` over them.
+
+    For x in [a, b] every result lies in [min over inputs >= a, max over inputs <= b], whether or
+    not the kernel is monotone.
+    """
+    inputs, results = table(call, fmt)
+    low, high = results.amin(dim=0), results.amax(dim=0)
     return (
-        inputs.double(),
+        inputs,
         low.flip(0).cummin(dim=0).values.flip(0),
         high.cummax(dim=0).values,
     )

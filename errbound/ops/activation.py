@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,9 @@ from torch import Tensor
 
 from errbound.number import Interval
 from errbound.ops._op import Array, Case, Op, Step, real
+from errbound.ops._relation import Centred, Relation, moved, piecewise
 from errbound.ops._shapes import both_ends, hull, tabulated
+from errbound.ops._smooth import smooth
 
 
 def _cases(g: torch.Generator, dtype: torch.dtype, size: int) -> Iterator[Case]:
@@ -40,6 +43,24 @@ def _leaky(step: Step, x: Interval, slope: float = 0.01) -> Interval:
 
     found = steep(False)
     return found if step.arithmetic.probed else hull(found, steep(True))
+
+
+def _relate_leaky(step: Step, out: Interval, x: Centred, slope: float = 0.01) -> Relation | None:
+    if not step.arithmetic.probed:
+        return None  # the slope is one of two numbers
+    by = step.scalar(slope, as_stored=False)
+
+    def f(v: Tensor) -> Tensor:
+        return torch.where(v > 0, v, v * by)  # exact: 48 bits
+
+    size = torch.maximum(f(x.lo).abs(), f(x.hi).abs())
+    return replace(piecewise(x, f, (0.0,)), gap=step.gap(size, twice=True))
+
+
+def _curved(step: Step, x: Interval) -> Tensor:
+    """Wider than the rounding of the result: |quotient| <= 1 for both functions."""
+    gap = step.gap(torch.ones_like(x.lo))
+    return x.hi - x.lo > (0.0 if gap is None else gap)
 
 
 def _emulate_leaky(fl: Callable[[Tensor], Tensor], x: Tensor, slope: float = 0.01) -> Tensor:
@@ -82,6 +103,8 @@ RELU = Op(
     lemma="paper: a nondecreasing selection maps ends to ends (theory 3)",
     call=torch.relu,
     enclose=both_ends(torch.relu),
+    relate=lambda step, out, x: piecewise(x, torch.relu, (0.0,)),
+    bends=lambda step, x: (x.lo < 0) & (x.hi > 0),
     exact=_relu,
     cases=_cases,
     moves=True,
@@ -95,6 +118,8 @@ LEAKY_RELU = Op(
     lemma="paper: nondecreasing; rounding cells of fl16 o fl32 (theory 3)",
     call=torch.nn.functional.leaky_relu,
     enclose=_leaky,
+    relate=_relate_leaky,
+    bends=lambda step, x, slope=0.01: (x.lo < 0) & (x.hi > 0),
     exact=lambda x, slope=0.01: np.asarray(np.where(x > 0, x, x * slope)),
     cases=_leaky_cases,
     domain="all finite inputs; a slope of 0 or more",
@@ -111,6 +136,8 @@ SIGMOID = Op(
     lemma="measured: exhaustive table of this machine's kernel (16 bits), profile (binary32)",
     call=torch.sigmoid,
     enclose=tabulated("sigmoid", torch.sigmoid, torch.sigmoid),
+    relate=smooth("sigmoid", torch.sigmoid, torch.sigmoid, lambda y: y * (1.0 - y)),
+    bends=_curved,
     exact=_elementwise(lambda v: 1 / (1 + real("exp", -v))),
     cases=_cases,
 )
@@ -123,6 +150,8 @@ TANH = Op(
     lemma="measured: exhaustive table of this machine's kernel (16 bits), profile (binary32)",
     call=torch.tanh,
     enclose=tabulated("tanh", torch.tanh, torch.tanh),
+    relate=smooth("tanh", torch.tanh, torch.tanh, lambda y: (1.0 - y) * (1.0 + y)),
+    bends=_curved,
     exact=_elementwise(lambda v: real("tanh", v)),
     cases=_cases,
 )
@@ -147,6 +176,7 @@ DROPOUT = Op(
     lemma="paper: identity",
     call=_identity,
     enclose=both_ends(_identity),
+    relate=lambda step, out, x, *_: moved(_identity, out, x),
     exact=lambda x, *_: x,
     cases=_dropout_cases,
     domain="evaluation mode only",

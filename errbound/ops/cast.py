@@ -10,6 +10,7 @@ from torch import Tensor
 
 from errbound.number import Interval
 from errbound.ops._op import Case, Op, Step
+from errbound.ops._relation import Centred, Relation, identity
 
 
 def _call(x: Tensor, dtype: torch.dtype, *_: Any, **__: Any) -> Tensor:
@@ -18,6 +19,13 @@ def _call(x: Tensor, dtype: torch.dtype, *_: Any, **__: Any) -> Tensor:
 
 def _enclose(step: Step, x: Interval, dtype: torch.dtype, *_: Any, **__: Any) -> Interval:
     return step.store_(x.lo.clone(), x.hi.clone())
+
+
+def _relate(
+    step: Step, out: Interval, x: Centred, dtype: torch.dtype, *_: Any, **__: Any
+) -> Relation:
+    gap = step.gap(torch.maximum(x.lo.abs(), x.hi.abs()))
+    return Relation(((x, identity),), Interval.point(x.ball.mid), x.ball.rad, 0, gap)
 
 
 def _cases(g: torch.Generator, dtype: torch.dtype, size: int) -> Iterator[Case]:
@@ -32,6 +40,7 @@ CAST = Op(
     lemma="paper: rounding cells (theory 3)",
     call=_call,
     enclose=_enclose,
+    relate=_relate,
     exact=lambda x, *_, **__: x,
     cases=_cases,
     shares=True,

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from errbound.number import Interval
+from errbound.number import Interval, nearest
 from errbound.ops._op import Array, Case, Op, Step
+from errbound.ops._relation import Centred, Relation, piecewise
 
 
 def _operand(step: Step, value: Any) -> Interval:
@@ -32,6 +33,33 @@ def _enclose(step: Step, x: Any, lowest: Any = None, highest: Any = None) -> Int
         ceiling = _operand(step, highest)
         lo, hi = torch.minimum(lo, ceiling.lo), torch.minimum(hi, ceiling.hi)
     return step.store_(lo, hi)
+
+
+def _relate(
+    step: Step, out: Interval, x: Any, lowest: Any = None, highest: Any = None
+) -> Relation | None:
+    if not isinstance(x, Centred) or any(isinstance(b, Interval) for b in (lowest, highest)):
+        return None
+    ends = [
+        None if b is None else nearest(_operand(step, b).lo, step.storage)
+        for b in (lowest, highest)
+    ]
+
+    def f(v: Tensor) -> Tensor:
+        if ends[0] is not None:
+            v = torch.maximum(v, ends[0])
+        return v if ends[1] is None else torch.minimum(v, ends[1])
+
+    return piecewise(x, f, [b for b in ends if b is not None])
+
+
+def _bends(step: Step, x: Interval, lowest: Any = None, highest: Any = None) -> Tensor:
+    found = torch.zeros_like(x.lo, dtype=torch.bool)
+    for bound in (lowest, highest):
+        if bound is not None:
+            at = _operand(step, bound)
+            found |= (x.lo < at.hi) & (x.hi > at.lo)
+    return found
 
 
 def _exact(x: Array, lowest: Any = None, highest: Any = None) -> Array:
@@ -87,6 +115,8 @@ CLAMP = Op(
     lemma=_LEMMA,
     call=torch.clamp,
     enclose=_enclose,
+    relate=_relate,
+    bends=_bends,
     exact=_exact,
     cases=_cases((-1.25, 2), (0.1307, None), (None, 0.3081), (2.0, -1.0), tensors=2),
     domain="all finite inputs; bounds that are numbers",
@@ -107,6 +137,8 @@ CLAMP_MIN = Op(
     lemma=_LEMMA,
     call=torch.clamp_min,
     enclose=_enclose,
+    relate=_relate,
+    bends=_bends,
     exact=_exact,
     cases=_cases((0.1307,), (-2,), tensors=1),
     domain="all finite inputs; a bound that is a number",
@@ -127,6 +159,8 @@ CLAMP_MAX = Op(
     lemma=_LEMMA,
     call=torch.clamp_max,
     enclose=lambda step, x, highest: _enclose(step, x, None, highest),
+    relate=lambda step, out, x, highest: _relate(step, out, x, None, highest),
+    bends=lambda step, x, highest: _bends(step, x, None, highest),
     exact=lambda x, highest: _exact(x, None, highest),
     cases=_cases((0.1307,), (-2,), tensors=1),
     domain="all finite inputs; a bound that is a number",
@@ -142,6 +176,8 @@ HARDTANH = Op(
     lemma=_LEMMA,
     call=torch.ops.aten.hardtanh.default,
     enclose=lambda step, x, lowest=-1, highest=1: _enclose(step, x, lowest, highest),
+    relate=lambda step, out, x, lowest=-1, highest=1: _relate(step, out, x, lowest, highest),
+    bends=lambda step, x, lowest=-1, highest=1: _bends(step, x, lowest, highest),
     exact=lambda x, lowest=-1, highest=1: _exact(x, lowest, highest),
     cases=_cases((), (-2, 3.0), (0.0, 6.0), (-0.1307, 0.3081)),
     domain="all finite inputs; bounds that are numbers",
@@ -157,6 +193,8 @@ RELU6 = Op(
     lemma=_LEMMA,
     call=torch.ops.aten.relu6.default,
     enclose=lambda step, x: _enclose(step, x, 0, 6),
+    relate=lambda step, out, x: _relate(step, out, x, 0, 6),
+    bends=lambda step, x: _bends(step, x, 0, 6),
     exact=lambda x: _exact(x, 0, 6),
     cases=_cases(()),
     compares=True,

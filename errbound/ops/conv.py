@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from errbound.number import Interval
+from errbound.ops._linear import related_sums
 from errbound.ops._op import Array, Case, Constant, Op, Step, Terms
+from errbound.ops._relation import Centred, Functionals, Pull, Relation
 from errbound.ops._shapes import exact_sum, stored_sums
 
 Pair = int | Sequence[int]
@@ -75,16 +77,14 @@ def _amount(weight_shape: Sequence[int], padding: Any, dilation: Pair) -> tuple[
     return total[0] // 2, total[1] // 2
 
 
-def _enclose(
-    step: Step,
-    x: Interval,
+def _contraction(
     weight: Constant,
-    bias: Constant | None = None,
     stride: Pair = 1,
     padding: Pair | str = 0,
     dilation: Pair = 1,
     groups: int = 1,
-) -> Interval:
+) -> tuple[Callable[..., Tensor], int, Callable[[Tensor], Tensor]]:
+    """The linear map, its fan-in, and how many terms each output has."""
     kernel = weight.shape[2:]
     fan_in = weight.shape[1] * kernel[0] * kernel[1]
     pad = _amount(weight.shape, padding, dilation)
@@ -100,7 +100,68 @@ def _enclose(
         sums = sums.round_()  # counts, whatever the kernel
         return sums if groups == 1 else sums.repeat_interleave(weight.shape[0] // groups, dim=1)
 
-    return stored_sums(step, x, weight, bias, apply, fan_in, count, channel=1)
+    return apply, fan_in, count
+
+
+def _enclose(
+    step: Step, x: Interval, weight: Constant, bias: Constant | None = None, *rest: Any
+) -> Interval:
+    return stored_sums(step, x, weight, bias, *_contraction(weight, *rest), channel=1)
+
+
+def transposed(
+    weight: Constant,
+    size: tuple[int, int],
+    stride: Pair = 1,
+    padding: Pair | str = 0,
+    dilation: Pair = 1,
+    groups: int = 1,
+) -> Pull:
+    """The transposed map of a convolution of images of ``size``, on windows.
+
+    A window of the output sees a window of the input, however large the images are. All products
+    are formed by one matrix product; ``fold`` adds those that meet.
+    """
+    out, per_group, *window = weight.shape
+    kernel = (window[0], window[1])
+    (sh, sw), (dh, dw) = pair(stride), pair(dilation)
+    pad = torch.tensor(_amount(weight.shape, padding, dilation))
+    # (groups, C / groups * kernel, O / groups)
+    matrix = weight.exact.reshape(groups, out // groups, -1).transpose(1, 2).contiguous()
+
+    def pull(g: Functionals) -> Functionals:
+        count, _, h, w = g.value.shape
+        parts = g.value.reshape(count, groups, out // groups, h * w)
+        columns = (matrix.to(g.value.dtype) @ parts).reshape(count, -1, h * w)
+        seen = ((h - 1) * sh + dh * (kernel[0] - 1) + 1, (w - 1) * sw + dw * (kernel[1] - 1) + 1)
+        value = functional.fold(columns, seen, kernel, pair(dilation), 0, pair(stride))
+        corner = torch.zeros(count, 2, dtype=torch.int64) if g.corner is None else g.corner
+        found = Functionals(value, g.rows, corner * torch.tensor([sh, sw]) - pad)
+        image = (groups * per_group, *size)
+        return found.whole(image) if seen[0] * seen[1] >= size[0] * size[1] else found
+
+    return pull
+
+
+def _relate(
+    step: Step,
+    out: Interval,
+    x: Centred,
+    weight: Constant,
+    bias: Constant | None = None,
+    *rest: Any,
+) -> Relation:
+    height, width = x.shape[-2:]
+    return related_sums(
+        step,
+        x,
+        weight,
+        bias,
+        *_contraction(weight, *rest),
+        channel=1,
+        pull=transposed(weight, (height, width), *rest),
+        length=weight.shape[0] * weight.shape[2] * weight.shape[3] + 1,
+    )
 
 
 def _terms(
@@ -163,6 +224,7 @@ CONV2D = Op(
     lemma="paper: summation in any order (theory 4) and rounding cells (theory 3)",
     call=torch.conv2d,
     enclose=_enclose,
+    relate=_relate,
     exact=exact_sum(_terms),
     terms=_terms,
     cases=_cases,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -10,9 +10,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from errbound.number import Interval
+from errbound.ops._linear import related_sums
 from errbound.ops._op import Array, Case, Constant, Op, Step, Terms
+from errbound.ops._relation import Centred, Functionals, Relation
 from errbound.ops._shapes import exact_sum, stored_sums
-from errbound.ops.conv import CONV2D, by_group
+from errbound.ops.conv import CONV2D, by_group, transposed
 
 Single = int | Sequence[int]
 
@@ -35,16 +37,13 @@ def _images(
     return weight, bias, [1, single(stride)], pad, [1, single(dilation)], groups
 
 
-def _enclose(
-    step: Step,
-    x: Interval,
+def _contraction(
     weight: Constant,
-    bias: Constant | None = None,
     stride: Single = 1,
     padding: Single | str = 0,
     dilation: Single = 1,
     groups: int = 1,
-) -> Interval:
+) -> tuple[Callable[..., Tensor], int, Callable[[Tensor], Tensor]]:
     out, per_group, kernel = weight.shape
 
     def apply(x: Tensor, w: Tensor, b: Tensor | None) -> Tensor:
@@ -56,7 +55,40 @@ def _enclose(
         sums = apply(seen, torch.ones(groups, 1, kernel), None)
         return sums.round_().repeat_interleave(out // groups, dim=1)  # counts, whatever the kernel
 
-    return stored_sums(step, x, weight, bias, apply, per_group * kernel, count, channel=1)
+    return apply, per_group * kernel, count
+
+
+def _enclose(
+    step: Step, x: Interval, weight: Constant, bias: Constant | None = None, *rest: Any
+) -> Interval:
+    return stored_sums(step, x, weight, bias, *_contraction(weight, *rest), channel=1)
+
+
+def _relate(
+    step: Step,
+    out: Interval,
+    x: Centred,
+    weight: Constant,
+    bias: Constant | None = None,
+    *rest: Any,
+) -> Relation:
+    image = _images(None, None, *rest)[2:]
+    back = transposed(Constant(weight.value.unsqueeze(2)), (1, x.shape[-1]), *image)
+
+    def pull(g: Functionals) -> Functionals:
+        found = back(Functionals(g.value.unsqueeze(2), g.rows))
+        return Functionals(found.whole((x.shape[1], 1, x.shape[2])).value.squeeze(2), g.rows)
+
+    return related_sums(
+        step,
+        x,
+        weight,
+        bias,
+        *_contraction(weight, *rest),
+        channel=1,
+        pull=pull,
+        length=weight.shape[0] * weight.shape[2] + 1,
+    )
 
 
 def _terms(x: Array, weight: Array, *rest: Any) -> Terms:
@@ -92,6 +124,7 @@ CONV1D = Op(
     lemma="paper: summation in any order (theory 4) and rounding cells (theory 3)",
     call=torch.conv1d,
     enclose=_enclose,
+    relate=_relate,
     exact=exact_sum(_terms),
     terms=_terms,
     cases=_cases,

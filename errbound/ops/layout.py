@@ -15,6 +15,7 @@ from torch import Tensor
 
 from errbound.number import NATIVE, Format, Interval, nearest
 from errbound.ops._op import Array, BatchMoved, Case, Op, Refused, Step
+from errbound.ops._relation import moved
 from errbound.ops._shapes import both_ends
 
 
@@ -67,6 +68,7 @@ def _moving(
         cases=cases,
         check=check,
         moves=True,
+        relate=lambda step, out, *args, **kwargs: moved(call, out, *args, **kwargs),
         shares=shares,
         shaped=shaped,
     )

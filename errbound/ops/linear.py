@@ -10,7 +10,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from errbound.number import Interval
+from errbound.ops._linear import related_sums
 from errbound.ops._op import Array, Case, Constant, Op, Step, Terms
+from errbound.ops._relation import Centred, Functionals, Relation, dense
 from errbound.ops._shapes import exact_sum, stored_sums
 
 
@@ -39,6 +41,28 @@ def _enclose(step: Step, x: Interval, weight: Constant, bias: Constant | None = 
     late = x.lo.dim() > 2
     return stored_sums(
         step, x, weight, bias, _affine, weight.shape[1], _count, channel=-1, late=late
+    )
+
+
+def _relate(
+    step: Step, out: Interval, x: Centred, weight: Constant, bias: Constant | None = None
+) -> Relation:
+    def pull(g: Functionals) -> Functionals:
+        return Functionals(g.value @ weight.exact.to(g.value.dtype), g.rows)
+
+    late = x.lo.dim() > 2
+    return related_sums(
+        step,
+        x,
+        weight,
+        bias,
+        _affine,
+        weight.shape[1],
+        _count,
+        channel=-1,
+        late=late,
+        pull=dense(out.shape[1:], pull),
+        length=weight.shape[0] + 1,
     )
 
 
@@ -75,6 +99,7 @@ LINEAR = Op(
     lemma="paper: summation in any order (theory 4) and rounding cells (theory 3)",
     call=_call,
     enclose=_enclose,
+    relate=_relate,
     exact=exact_sum(_terms),
     terms=_terms,
     cases=_cases,

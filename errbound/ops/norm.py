@@ -20,8 +20,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from errbound.number import TINY64, U64, Interval, down, nearest, up, widen
+from errbound.number import TINY64, U64, Interval, down, inflate, nearest, up, widen
 from errbound.ops._op import Array, Case, Constant, Op, Step, Terms
+from errbound.ops._relation import Centred, Relation, scaled
 
 Rounding = Callable[[Tensor], Tensor]
 
@@ -83,6 +84,44 @@ def _enclose(
     lo = torch.minimum(first, second).add_(below)
     hi = torch.maximum(first, second).add_(above)
     return step.compute_(*widen(lo, hi, product.add_(middle.eta), roundings=1))
+
+
+def _relate(
+    step: Step,
+    out: Interval,
+    x: Centred,
+    weight: Constant | None,
+    bias: Constant | None,
+    mean: Constant,
+    var: Constant,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+    cudnn: bool = False,
+) -> Relation | None:
+    """x alpha + beta, the two numbers that the kernel folds, with the errors of ``_enclose``."""
+    if step.arithmetic.exact or not step.arithmetic.probed:
+        return None
+    rank = x.lo.dim()
+    fl = partial(nearest, fmt=step.intermediate)
+    scale = _alpha(weight.value if weight else None, var.value, eps, fl)
+    shift = _beta(scale, bias.value if bias else None, mean.value, fl)
+    alpha = _channels(scale, rank)
+    below, above = (_channels(end, rank) for end in (shift.lo, shift.hi))
+    middle = step.intermediate
+    product = torch.maximum((x.lo * alpha).abs(), (x.hi * alpha).abs())
+    centre = x.ball.mid * alpha
+    size = product + torch.maximum(below.abs(), above.abs())
+    error = product * middle.unit_roundoff + middle.eta
+    own = (centre.abs() + size) * (8.0 * U64)
+    offset = Interval(centre + below - error - own, centre + above + error + own)
+    reach = alpha.abs() * x.ball.rad * inflate(4)
+    factors = alpha.expand(1, *x.shape[1:])
+    size = (size + error) * inflate(4)
+    gap = step.gap(size, twice=True)
+    if step.arithmetic.intermediate is None and gap is not None:
+        gap = gap * 2.0  # product and sum round to storage, each within an ulp of that size
+    return Relation(((x, scaled(factors)),), offset, reach, 1, gap, step.compute_)
 
 
 def _formula(
@@ -242,6 +281,7 @@ BATCH_NORM = Op(
     lemma="paper: a sum of two terms (theory 3, 4); the formula is measured bit by bit",
     call=_call,
     enclose=_enclose,
+    relate=_relate,
     exact=_exact,
     terms=_terms,
     emulate=_emulate,

@@ -9,8 +9,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from errbound.number import Interval, nearest
+from errbound.number import TINY64, Ball, Interval, down, inflate, nearest, up
 from errbound.ops._op import Array, Case, Constant, Op, Step
+from errbound.ops._relation import (
+    Centred,
+    Functionals,
+    Pull,
+    Relation,
+    dense,
+    identity,
+    negated,
+    scaled,
+)
 from errbound.ops._shapes import hull
 
 Corners = Callable[[Interval, Interval], tuple[Tensor, Tensor]]
@@ -106,6 +116,119 @@ def _reciprocal(step: Step, x: Interval) -> Interval:
     return step.compute_(lo, hi)
 
 
+def _sum_of(step: Step, out: Interval, a: Any, b: Any, sign: float, *, stored: bool) -> Relation:
+    """a + sign b: exact over the reals, then rounded."""
+    terms: list[tuple[Centred, Pull]] = []
+    box = []
+    for value, factor, as_stored in ((a, 1.0, True), (b, sign, stored)):
+        operand = _operand(step, value, stored=as_stored)
+        box.append(operand)
+        if isinstance(operand, Centred):
+            terms.append((operand, _spread_over(operand, out, identity if factor > 0 else negated)))
+    low, high = _add(box[0], box[1]) if sign > 0 else _sub(box[0], box[1])
+    ends = [(x.ball.mid, x.ball.mid) if isinstance(x, Centred) else (x.lo, x.hi) for x in box]
+    (a_lo, a_hi), (b_lo, b_hi) = ends if sign > 0 else (ends[0], (-ends[1][1], -ends[1][0]))
+    lo, hi = a_lo + b_lo, a_hi + b_hi
+    reach = sum((x.ball.rad for x, _ in terms), torch.zeros((), dtype=torch.float64))
+    size = torch.maximum(low.abs(), high.abs()) * inflate(4)
+    return Relation(
+        tuple(terms),
+        Interval(down(lo), up(hi)),  # one binary64 addition each
+        (reach * inflate(2)).expand(out.shape),
+        _copies(terms, out),
+        step.gap(size.expand(out.shape), twice=True),
+        step.compute_,
+    )
+
+
+def _product_of(step: Step, out: Interval, a: Any, b: Any, *, stored: bool) -> Relation | None:
+    """a b: with one activation a scaling, with two the linear part of (c + d)(c' + d')."""
+    x, y = _operand(step, a, stored=True), _operand(step, b, stored=stored)
+    low, high = _mul(x, y)
+    gap = step.gap(
+        (torch.maximum(low.abs(), high.abs()) * inflate(4)).expand(out.shape), twice=True
+    )
+    balls = [z.ball if isinstance(z, Centred) else Ball.enclosing(z) for z in (x, y)]
+    # Binary32 numbers near the centres, so that the map is exact in either dtype.
+    factors = [ball.mid.float().double() for ball in balls]
+    terms, reach = [], torch.zeros((), dtype=torch.float64)
+    rest = balls[0].rad * balls[1].rad
+    for mine, ball, factor, other in ((x, *_at(0, balls, factors)), (y, *_at(1, balls, factors))):
+        if isinstance(mine, Centred):
+            terms.append((mine, _spread_over(mine, out, scaled(factor.expand(out.shape)))))
+            reach = reach + factor.abs() * ball.rad
+            rest = rest + (factor - other.mid).abs() * ball.rad
+        else:
+            rest = rest + other.mid.abs() * ball.rad
+    centre = balls[0].mid * balls[1].mid
+    error = (rest + centre.abs() * 2.0**-52).mul(inflate(16)) + TINY64
+    offset = Interval((centre - error).expand(out.shape), (centre + error).expand(out.shape))
+    spread = (reach * inflate(8)).expand(out.shape)
+    return Relation(tuple(terms), offset, spread, 1 + _copies(terms, out), gap, step.compute_)
+
+
+def _at(k: int, balls: list[Ball], factors: list[Tensor]) -> tuple[Ball, Tensor, Ball]:
+    """An operand's ball, the other operand's number and ball."""
+    return balls[k], factors[1 - k], balls[1 - k]
+
+
+def _spread_over(x: Centred, out: Interval, pull: Pull) -> Pull:
+    """``pull`` for an operand that is broadcast against the output."""
+    if x.shape == out.shape:
+        return pull
+
+    def summed(g: Functionals) -> Functionals:
+        value = pull(g).value
+        return Functionals(value.sum_to_size(value.shape[0], *x.shape[1:]), g.rows)
+
+    return dense(out.shape[1:], summed)
+
+
+def _copies(terms: list[tuple[Centred, Pull]], out: Interval) -> int:
+    """How many entries of the output one entry of an operand reaches, at most."""
+    return max((out.lo.numel() // max(x.lo.numel(), 1) for x, _ in terms), default=1)
+
+
+def _relate_add(step: Step, out: Interval, a: Any, b: Any, *_: Any, **__: Any) -> Relation:
+    return _sum_of(step, out, a, b, 1.0, stored=True)
+
+
+def _relate_sub(step: Step, out: Interval, a: Any, b: Any, *_: Any, **__: Any) -> Relation:
+    return _sum_of(step, out, a, b, -1.0, stored=True)
+
+
+def _relate_rsub(step: Step, out: Interval, a: Any, b: Any, *_: Any, **__: Any) -> Relation:
+    return _sum_of(step, out, b, a, -1.0, stored=True)
+
+
+def _relate_mul(step: Step, out: Interval, a: Any, b: Any) -> Relation | None:
+    return _product_of(step, out, a, b, stored=False)
+
+
+def _relate_div(step: Step, out: Interval, a: Any, b: Any, *_: Any, **__: Any) -> Relation | None:
+    """A quotient by a constant is a scaling; by an activation the pass ends."""
+    if isinstance(b, Interval) or not step.arithmetic.probed:
+        return None
+    x, divisor = _operand(step, a, stored=True), _operand(step, b, stored=False)
+    if not isinstance(x, Centred) or bool((divisor.lo == 0).any()) or x.shape != out.shape:
+        return None
+    factor = (1.0 / divisor.lo).float().double()
+    centre = x.ball.mid / divisor.lo
+    size = torch.maximum(x.lo.abs(), x.hi.abs()) / divisor.lo.abs() * inflate(4)
+    reach = x.ball.rad * factor.abs() * inflate(4)
+    # 1/b is no binary32 number: relative error 2^-24 of the map, absolute if it is tiny.
+    error = x.ball.rad * ((1.0 / divisor.lo - factor).abs() * inflate(8) + factor.abs() * 2.0**-52)
+    error = error.mul(inflate(8)) + centre.abs() * 2.0**-51 + TINY64
+    gap = step.gap(size, twice=True)
+    by = factor.expand(1, *out.shape[1:])
+    offset = Interval(centre - error, centre + error)
+    return Relation(((x, scaled(by)),), offset, reach, 1, gap, step.compute_)
+
+
+def _relate_neg(step: Step, out: Interval, x: Centred) -> Relation:
+    return Relation(((x, negated),), Interval.point(-x.ball.mid), x.ball.rad, 0)
+
+
 def _check_alpha(a: Any, b: Any, *positional: Any, alpha: float = 1) -> None:
     if alpha != 1 or any(p != 1 for p in positional):
         raise ValueError("alpha other than 1 has no record; write the product out")
@@ -164,6 +287,7 @@ ADD = Op(
     lemma=_LEMMA,
     call=_plain(torch.add),
     enclose=_binary(_add, stored=True),
+    relate=_relate_add,
     exact=_exact(lambda a, b: a + b),
     cases=_cases(),
     check=_check_alpha,
@@ -177,6 +301,7 @@ SUB = Op(
     lemma=_LEMMA,
     call=_plain(torch.sub),
     enclose=_binary(_sub, stored=True),
+    relate=_relate_sub,
     exact=_exact(lambda a, b: a - b),
     cases=_cases(),
     check=_check_alpha,
@@ -190,6 +315,7 @@ RSUB = Op(
     lemma=_LEMMA,
     call=_plain(torch.rsub),
     enclose=_binary(_sub, stored=True, swap=True),
+    relate=_relate_rsub,
     exact=_exact(lambda a, b: b - a),
     cases=_scalar_cases,
     check=_check_alpha,
@@ -204,6 +330,7 @@ MUL = Op(
     lemma=_LEMMA,
     call=torch.mul,
     enclose=_binary(_mul, stored=False),
+    relate=_relate_mul,
     exact=_exact(lambda a, b: a * b),
     cases=_cases(),
 )
@@ -216,6 +343,7 @@ DIV = Op(
     lemma=_LEMMA,
     call=torch.div,
     enclose=_divide,
+    relate=_relate_div,
     exact=_exact(lambda a, b: a / b),
     cases=_cases(away_from_zero=True),
     domain="divisors whose interval does not contain 0; else the verdict is as for overflow",
@@ -229,6 +357,7 @@ NEG = Op(
     lemma="paper: exact, ends swap",
     call=torch.neg,
     enclose=_neg,
+    relate=_relate_neg,
     exact=lambda x: -x,
     cases=_unary_cases,
     moves=True,

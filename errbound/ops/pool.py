@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from errbound.number import Interval
+from errbound.number import Interval, inflate, up
+from errbound.ops._linear import related_windows
 from errbound.ops._op import Array, Case, Op, Step, Terms
+from errbound.ops._relation import Centred, Functionals, Relation, dense
 from errbound.ops._shapes import both_ends, exact_sum, window_sums
 from errbound.ops.conv import Pair, gather, pair
 
@@ -118,6 +120,124 @@ def _enclose_adaptive(step: Step, x: Interval, size: Sequence[int]) -> Interval:
     return _sums(step, x, index, [[at_once], [torch.from_numpy(tall), torch.from_numpy(wide)]])
 
 
+def _relate(
+    step: Step, out: Interval, x: Centred, index: Array, divisors: Sequence[Sequence[Any]]
+) -> Relation:
+    height, width = x.shape[-2:]
+    places = torch.from_numpy(np.where(index < 0, height * width, index)).flatten()
+
+    def pull(g: Functionals) -> Functionals:
+        value = g.value.flatten(-2)[..., None].expand(-1, -1, -1, index.shape[-1]).flatten(-2)
+        flat = value.new_zeros(*value.shape[:2], height * width + 1)
+        flat.index_add_(2, places, value)
+        return Functionals(flat[..., :-1].reshape(-1, *x.shape[1:]), g.rows)
+
+    return related_windows(
+        step, x, _adder(index), index.shape[-1], divisors, dense(out.shape[1:], pull)
+    )
+
+
+def _relate_average(step: Step, out: Interval, x: Centred, *args: Any, **kwargs: Any) -> Relation:
+    index, divisor = _average_windows(x.shape, *args, **kwargs)
+    return _relate(step, out, x, index, [[torch.as_tensor(divisor, dtype=torch.float64)]])
+
+
+def _relate_adaptive(step: Step, out: Interval, x: Centred, size: Sequence[int]) -> Relation:
+    index, tall, wide = _adaptive_windows(x.shape, size)
+    at_once = torch.from_numpy(tall * wide)
+    return _relate(
+        step, out, x, index, [[at_once], [torch.from_numpy(tall), torch.from_numpy(wide)]]
+    )
+
+
+def _defaults(
+    kernel: Pair,
+    stride: Pair | None = None,
+    padding: Pair = 0,
+    dilation: Pair = 1,
+    ceil_mode: bool = False,
+) -> tuple[Pair, Pair, Pair, Pair, bool]:
+    return kernel, stride or kernel, padding, dilation, ceil_mode
+
+
+def _largest(x: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
+    """Max-pooled values and where in the flattened image each comes from."""
+    kernel, stride, padding, dilation, ceil = _defaults(*rest)
+    found, where = torch.ops.aten.max_pool2d_with_indices.default(
+        x, kernel, stride, padding, dilation, ceil
+    )
+    return found, where
+
+
+def _relate_max(step: Step, out: Interval, x: Centred, *rest: Any) -> Relation:
+    """v = x_i + [0, max over the others of hi_j - lo_i], i the entry with the largest centre."""
+    _, where = _largest(x.ball.mid, *rest)
+    flat = where.flatten(-2)
+
+    def chosen(values: Tensor) -> Tensor:
+        return values.flatten(-2).gather(2, flat).reshape(where.shape)
+
+    # All windows hold their winner, so the largest upper end of the others is found without it:
+    # window by window, with the winner's upper end in place of nothing.
+    excess = _others(x.hi, where, *rest).sub_(chosen(x.lo)).clamp_(min=0.0)
+    excess = torch.where(excess > 0, excess * inflate(2), 0.0)
+    middle = chosen(x.ball.mid)
+    size = x.shape[-2] * x.shape[-1]
+
+    def pull(g: Functionals) -> Functionals:
+        value = g.value.flatten(-2)
+        into = value.new_zeros(*value.shape[:2], size)
+        into.scatter_add_(2, flat[g.rows] if flat.shape[0] > 1 else flat.expand_as(value), value)
+        return Functionals(into.reshape(-1, *x.shape[1:]), g.rows)
+
+    offset = Interval(middle, up(middle + excess))
+    offset = Interval(middle, torch.where(excess > 0, offset.hi, middle))
+    kernel = pair(rest[0])
+    return Relation(
+        ((x, dense(out.shape[1:], pull)),), offset, chosen(x.ball.rad), kernel[0] * kernel[1]
+    )
+
+
+def _others(hi: Tensor, where: Tensor, *rest: Any) -> Tensor:
+    """Largest upper end of each window's entries but the one at ``where``; -inf if none."""
+    kernel, stride, padding, dilation, ceil = _defaults(*rest)
+    height, width = hi.shape[-2:]
+    rows, columns = (
+        _dilated(size, k, s, p, d, ceil)
+        for size, k, s, p, d in zip(
+            (height, width),
+            pair(kernel),
+            pair(stride),
+            pair(padding),
+            pair(dilation),
+            strict=True,
+        )
+    )
+    inside = (rows >= 0) & (rows < height), (columns >= 0) & (columns < width)
+    places = rows[:, None, :, None] * width + columns[None, :, None, :]
+    inside_both = inside[0][:, None, :, None] & inside[1][None, :, None, :]
+    places = torch.where(inside_both, places, height * width).flatten(2)
+    ends = functional.pad(hi.flatten(-2), (0, 1), value=-torch.inf)[..., places]
+    return ends.masked_fill(places == where[..., None], -torch.inf).amax(dim=-1)
+
+
+def _dilated(size: int, kernel: int, stride: int, pad: int, dilation: int, ceil: bool) -> Tensor:
+    """(windows, kernel) positions along one axis; outside [0, size) is padding."""
+    starts = [a for a, _ in _windows(size, dilation * (kernel - 1) + 1, stride, pad, ceil)]
+    return torch.tensor(starts)[:, None] + dilation * torch.arange(kernel)
+
+
+def _undecided(step: Step, x: Interval, *rest: Any) -> Tensor:
+    """Entries that may or may not win their window."""
+    _, where = _largest(x.lo, *rest)
+    flat = where.flatten(-2)
+    floor = x.lo.flatten(-2).gather(2, flat).reshape(where.shape)
+    close = (_others(x.hi, where, *rest) > floor).flatten(-2)
+    found = torch.zeros_like(x.lo).flatten(-2)
+    found.scatter_add_(2, flat, close.double())
+    return (found > 0).reshape(x.shape)
+
+
 def _check_divisor(
     x: Any,
     kernel: Pair,
@@ -200,6 +320,8 @@ MAX_POOL2D = Op(
     lemma="paper: a nondecreasing selection maps ends to ends (theory 3)",
     call=torch.max_pool2d,
     enclose=both_ends(torch.max_pool2d),
+    relate=_relate_max,
+    bends=_undecided,
     exact=_exact_max,
     cases=_max_cases,
     moves=True,
@@ -213,6 +335,7 @@ AVG_POOL2D = Op(
     lemma="paper: summation in any order (theory 4), monotone division, rounding cells (theory 3)",
     call=torch.ops.aten.avg_pool2d.default,
     enclose=_enclose_average,
+    relate=_relate_average,
     exact=exact_sum(_average_terms),
     terms=_average_terms,
     cases=_average_cases,
@@ -229,6 +352,7 @@ ADAPTIVE_AVG_POOL2D = Op(
     lemma="paper: summation in any order (theory 4), monotone division, rounding cells (theory 3)",
     call=torch.ops.aten.adaptive_avg_pool2d.default,
     enclose=_enclose_adaptive,
+    relate=_relate_adaptive,
     exact=exact_sum(_adaptive_terms),
     terms=_adaptive_terms,
     cases=_adaptive_cases,

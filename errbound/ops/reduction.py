@@ -17,7 +17,9 @@ import torch
 from torch import Tensor
 
 from errbound.number import Interval
+from errbound.ops._linear import related_windows
 from errbound.ops._op import Array, BatchMoved, Case, Op, Refused, Step, Terms
+from errbound.ops._relation import Centred, Functionals, Relation, dense
 from errbound.ops._shapes import exact_sum, window_sums
 
 Dims = int | Sequence[int] | None
@@ -63,6 +65,48 @@ def _enclose_mean(
     step: Step, x: Interval, dims: Dims = None, keepdim: bool = False, *, dtype: Any = None
 ) -> Interval:
     return _enclose(step, x, dims, keepdim, [_divisor(x.shape, dims)])
+
+
+def _relate(
+    step: Step, out: Interval, x: Centred, dims: Dims, keepdim: bool, divisors: list[list[Any]]
+) -> Relation:
+    axes = _axes(x.lo.dim(), dims)
+
+    def add(values: Tensor) -> Tensor:
+        return values.sum(dim=axes, keepdim=keepdim)
+
+    def pull(g: Functionals) -> Functionals:
+        kept = [1 if d in axes else n for d, n in enumerate(x.shape)]
+        whole = g.value.reshape(-1, *kept[1:]).expand(-1, *x.shape[1:])
+        return Functionals(whole, g.rows)
+
+    return related_windows(
+        step, x, add, _count(x.shape, dims), divisors, dense(out.shape[1:], pull)
+    )
+
+
+def _relate_sum(
+    step: Step,
+    out: Interval,
+    x: Centred,
+    dims: Dims = None,
+    keepdim: bool = False,
+    *,
+    dtype: Any = None,
+) -> Relation:
+    return _relate(step, out, x, dims, keepdim, [[]])
+
+
+def _relate_mean(
+    step: Step,
+    out: Interval,
+    x: Centred,
+    dims: Dims = None,
+    keepdim: bool = False,
+    *,
+    dtype: Any = None,
+) -> Relation:
+    return _relate(step, out, x, dims, keepdim, [[_divisor(x.shape, dims)]])
 
 
 def _terms(x: Array, dims: Dims, keepdim: bool) -> Array:
@@ -129,6 +173,7 @@ SUM = Op(
     lemma="paper: summation in any order (theory 4) and rounding cells (theory 3)",
     call=_call_sum,
     enclose=_enclose_sum,
+    relate=_relate_sum,
     exact=exact_sum(_sum_terms),
     terms=_sum_terms,
     cases=_cases,
@@ -144,6 +189,7 @@ MEAN = Op(
     lemma="paper: summation in any order (theory 4), monotone division, rounding cells (theory 3)",
     call=_call_mean,
     enclose=_enclose_mean,
+    relate=_relate_mean,
     exact=exact_sum(_mean_terms),
     terms=_mean_terms,
     cases=_cases,

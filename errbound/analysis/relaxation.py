@@ -1,0 +1,272 @@
+"""Going backwards: bounds of linear functionals of a node through linear relations.
+
+An enclosure forgets how values depend on each other. A functional g . v of a node, followed back
+through the relations of ``ops/_relation.py``, does not: with y = M (x - c_x) + o, |v - y| <= gap,
+for any slope s in [0, 1],
+
+    v - c_v = s M (x - c_x) + n,
+    n in (1 - s) [lo - c_v, hi - c_v] + s [offset.lo - gap - c_v, offset.hi + gap - c_v],
+
+since v - c_v = (1 - s)(v - c_v) + s (v - y - c_v) + s y. For a rounding v = fl(y) this is the
+relaxation of the staircase (docs/theory.md, section 5); s = 0 cuts the dependence where the cell is
+narrower than the noise. So g . (v - c_v) = (s M)^T g . (x - c_x) + g . n, and so on back to the
+input. Ends of n are chosen by the sign of g.
+
+Own rounding. A computed coefficient of x differs from (s M)^T g by at most gamma |s M|^T |g|, gamma
+for the roundings that it went through (the product with s, the transposed sum, the additions where
+paths meet); times |x - c_x| that is at most gamma |g| s ``spread``, which widens n. Then computed
+coefficients count as exact.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from errbound.number import Interval, inflate
+from errbound.ops import Centred, Functionals, Relation, Step
+from errbound.program import Node, Program
+from errbound.program.graph import refs
+
+TINY = {torch.float32: 2.0**-120, torch.float64: 2.0**-1000}
+"""More than any underflow of a sum of products of coefficients (each <= 2^-149, 2^-1074)."""
+
+CELLS = 2**24
+"""Functionals are followed in chunks of about this many coefficients per node."""
+
+
+@dataclass(frozen=True)
+class Noise:
+    """What one node adds to a functional: the slope and n = middle -+ radius, (N, *shape).
+
+    ``tiny`` bounds what underflow of coefficients and products may change besides.
+    """
+
+    slope: Tensor
+    middle: Tensor
+    radius: Tensor
+    tiny: float
+
+
+@dataclass
+class Entry:
+    """One node of a trace: its centred interval, and its relation to its operands, if any."""
+
+    name: str
+    value: Centred
+    relation: Relation | None
+    made: dict[torch.dtype, Noise]
+    slope: Tensor | None = None
+
+
+class Trace:
+    """The nodes of a batch while a program is enclosed, in order; filled by the walk's hooks.
+
+    Args:
+        program: the program that is enclosed.
+        refine: whether to narrow the intervals of operands where a function bends, before it is
+            enclosed.
+        dtype: of the coefficients in refinement.
+    """
+
+    def __init__(self, program: Program, *, refine: bool, dtype: torch.dtype) -> None:
+        self.refine = refine
+        self.dtype = dtype
+        self.entries: list[Entry] = []
+        self._at: dict[int, int] = {}
+        uses: dict[str, int] = {}
+        for node in program.nodes:
+            for ref in refs((node.args, node.kwargs)):
+                uses[ref.name] = uses.get(ref.name, 0) + 1
+        self._paths = max(uses.values(), default=1) ** 2
+        """An upper bound of the number of paths that meet in a node, or in an entry of a list."""
+        self.narrowed = 0
+
+    def start(self, box: Interval) -> Centred:
+        """Record the program's input."""
+        return self._add("input", Centred.around(box), None)
+
+    def before(self, node: Node, step: Step, args: tuple[Any, ...], kwargs: Any) -> None:
+        """Narrow the first operand where the function that is to be enclosed bends."""
+        if not (self.refine and node.op.bends and args and isinstance(args[0], Centred)):
+            return
+        x = args[0]
+        if not x.is_point:
+            self.narrow(x, node.op.bends(step, *args, **kwargs))
+
+    def after(self, node: Node, step: Step, value: Any, args: tuple[Any, ...], kwargs: Any) -> Any:
+        """Record the node's value(s); returns them centred."""
+        boxes = [value] if isinstance(value, Interval) else list(value)
+        if all(isinstance(box, Centred) for box in boxes):
+            return value  # an entry of a list
+        centred = [Centred.around(box) for box in boxes]
+        found: Any = None
+        if node.op.relate is not None:
+            scratch = Step(step.arithmetic, step.storage, step.samples)
+            out = centred[0] if isinstance(value, Interval) else centred
+            found = node.op.relate(scratch, out, *args, **kwargs)
+        relations = found if isinstance(found, list) else [found] * len(centred)
+        for box, relation in zip(centred, relations, strict=True):
+            self._add(node.name, box, relation)
+        return centred[0] if isinstance(value, Interval) else centred
+
+    def entry(self, value: Centred) -> Entry:
+        """The entry of a value of this trace."""
+        return self.entries[self._at[id(value)]]
+
+    def narrow(self, x: Centred, mask: Tensor) -> None:
+        """Narrow ``x`` where ``mask`` (N, *shape) says so, by following each entry backwards.
+
+        y is bounded, then taken through the node's own rounding. The centre stays, and with it
+        every relation that was made.
+        """
+        entry = self.entry(x)
+        relation = entry.relation
+        if relation is None or relation.spread is None:
+            return
+        shape = x.shape
+        if relation.gap is not None:
+            mask = mask & (relation.spread > relation.gap)  # else an ulp is all there is to gain
+        places = mask.nonzero()
+        if not len(places):
+            return
+        low = (relation.offset.lo - relation.spread).expand(shape).clone()
+        high = (relation.offset.hi + relation.spread).expand(shape).clone()
+        for chunk in torch.split(places, max(1, CELLS // max(x.lo[0].numel(), 1))):
+            g = _units(chunk, shape, self.dtype)
+            offset = Interval(*(end[tuple(chunk.t())] for end in _ends(relation.offset, shape)))
+            lo, hi = self._through(entry, g, offset)
+            at = tuple(chunk.t())
+            low[at] = torch.maximum(low[at], lo)
+            high[at] = torch.minimum(high[at], hi)
+        if relation.finish is not None:
+            box = relation.finish(low, high)
+        else:
+            box = Interval(*_beyond(Interval(low, high), relation.gap))
+        lo, hi = torch.maximum(x.lo, box.lo), torch.minimum(x.hi, box.hi)
+        sane = lo <= hi  # of samples out of range, whose ends mean nothing, both are kept
+        x.lo.copy_(torch.where(sane, lo, x.lo))
+        x.hi.copy_(torch.where(sane, hi, x.hi))
+        entry.made.clear()
+        self.narrowed += len(places)
+
+    def bounds(self, x: Centred, g: Functionals) -> tuple[Tensor, Tensor]:
+        """Lower and upper bounds (P,), binary64, of g . (v - c_v), v the value of ``x``."""
+        return self._walk({self._at[id(x)]: g})
+
+    def _through(self, entry: Entry, g: Functionals, offset: Interval) -> tuple[Tensor, Tensor]:
+        """Bounds of g . y, y before the node's rounding; ``g`` has unit entries, ``offset`` o's."""
+        assert entry.relation is not None
+        pending: dict[int, Functionals] = {}
+        self._pull(entry.relation, g, pending)
+        low, high = self._walk(pending)
+        # The transposed map of a unit copies and scales: its roundings are those of the walk.
+        own = self._own(entry.relation, self.dtype)
+        spread = entry.relation.spread
+        if spread is not None:
+            full = spread.expand(entry.value.shape)
+            own_error = g.of(full).mul(g.value.double()).flatten(1).sum(1) * own
+            low, high = low - own_error, high + own_error
+        low, high = low + offset.lo, high + offset.hi
+        slack = (low.abs() + high.abs()) * 2.0**-50
+        return low - slack, high + slack
+
+    def _walk(self, pending: dict[int, Functionals]) -> tuple[Tensor, Tensor]:
+        some = next(iter(pending.values()))
+        count = some.value.shape[0]
+        middle = torch.zeros(count, dtype=torch.float64)
+        radius = torch.zeros(count, dtype=torch.float64)
+        size = torch.zeros(count, dtype=torch.float64)
+        tiny = 0.0
+        while pending:
+            k = max(pending)
+            g, entry = pending.pop(k), self.entries[k]
+            noise = self.noise(entry, g.value.dtype)
+            tiny += noise.tiny
+            part = (g.value * g.of(noise.middle)).flatten(1).sum(dim=1).double()
+            spent = (g.value.abs() * g.of(noise.radius)).flatten(1).sum(dim=1).double()
+            middle, radius, size = middle + part, radius + spent, size + part.abs()
+            if entry.relation is not None and bool(noise.slope.any()):
+                self._pull(entry.relation, g.times(noise.slope), pending)
+        # Sums of fewer than 2^10 numbers in binary64.
+        slack = (size + radius) * 2.0**-40 + tiny
+        low, high = middle - radius - slack, middle + radius + slack
+        return low.nan_to_num(nan=-torch.inf), high.nan_to_num(nan=torch.inf)
+
+    def _pull(self, relation: Relation, g: Functionals, pending: dict[int, Functionals]) -> None:
+        for x, pull in relation.terms:
+            if x.is_point:
+                continue  # x = c_x in every execution
+            k, found = self._at[id(x)], pull(g)
+            pending[k] = pending[k].plus(found, x.shape[1:]) if k in pending else found
+
+    def _own(self, relation: Relation, dtype: torch.dtype) -> float:
+        """gamma: product with the slope, the transposed sum, additions where paths meet."""
+        roundings = relation.length + self._paths + 4
+        return roundings * float(torch.finfo(dtype).eps) * 0.5 * (1.0 + 2.0**-10)
+
+    def noise(self, entry: Entry, dtype: torch.dtype) -> Noise:
+        """The node's noise for coefficients of ``dtype``, its slope chosen for the narrower n."""
+        if dtype not in entry.made:
+            entry.made[dtype] = self._noise(entry, dtype)
+        return entry.made[dtype]
+
+    def _noise(self, entry: Entry, dtype: torch.dtype) -> Noise:
+        x, relation, c = entry.value, entry.relation, entry.value.ball.mid
+        slope, reach = torch.zeros_like(c), 0.0
+        lo, hi = x.lo - c, x.hi - c
+        radius = own = torch.zeros_like(c)
+        if relation is not None:
+            low, high = _beyond(relation.offset, relation.gap)
+            low, high = low - c, high - c
+            slope = (high - low < hi - lo).double() if entry.slope is None else entry.slope
+            rest = 1.0 - slope  # exact: slopes are binary32 numbers
+            lo = torch.where(slope == 1, low, rest * lo + slope * low)
+            hi = torch.where(slope == 1, high, rest * hi + slope * high)
+            if relation.spread is not None:
+                own = relation.spread * slope * self._own(relation, dtype)
+            reach = sum(float(t.ball.rad.flatten(1).sum(1).max()) for t, _ in relation.terms)
+            if relation.gap is not None or relation.offset.lo is not relation.offset.hi:
+                # Differences of numbers of the size of c were rounded.
+                radius = c.abs() * (slope != 0)
+        middle = (lo + hi) * 0.5
+        radius = (radius + torch.maximum(lo.abs(), hi.abs())) * 2.0**-49 + own
+        radius = (radius + torch.maximum(hi - middle, middle - lo)) * inflate(16)
+        # In the coefficients' dtype: the middle is rounded, and so are products and sums.
+        eps = float(torch.finfo(dtype).eps)
+        near = middle.to(dtype).double()
+        gamma = (x.lo[0].numel() + 8) * eps
+        radius = radius + (middle - near).abs() + near.abs() * gamma
+        radius = radius * (1.0 + gamma + 4.0 * eps)
+        tiny = TINY[dtype] * (1.0 + reach)
+        return Noise(slope.to(dtype), near.to(dtype), radius.to(dtype), tiny)
+
+    def _add(self, name: str, value: Centred, relation: Relation | None) -> Centred:
+        self._at[id(value)] = len(self.entries)
+        self.entries.append(Entry(name, value, relation, {}))
+        return value
+
+
+def _ends(box: Interval, shape: torch.Size) -> tuple[Tensor, Tensor]:
+    return box.lo.expand(shape), box.hi.expand(shape)
+
+
+def _beyond(box: Interval, gap: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Ends moved outward by ``gap``, if there is one."""
+    return (box.lo, box.hi) if gap is None else (box.lo - gap, box.hi + gap)
+
+
+def _units(places: Tensor, shape: torch.Size, dtype: torch.dtype) -> Functionals:
+    """Unit functionals of the entries at ``places`` (P, 1 + dimensions): windows of one pixel."""
+    rows = places[:, 0]
+    count = torch.arange(len(places))
+    if len(shape) == 4:
+        value = torch.zeros(len(places), shape[1], 1, 1, dtype=dtype)
+        value[count, places[:, 1]] = 1.0
+        return Functionals(value, rows, places[:, 2:])
+    value = torch.zeros(len(places), *shape[1:], dtype=dtype)
+    value[(count, *places[:, 1:].t())] = 1.0
+    return Functionals(value, rows)
