@@ -11,6 +11,7 @@ the one run made, seconds.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import time
 from dataclasses import dataclass
@@ -20,13 +21,16 @@ from torch import nn
 from torch.export import ExportedProgram
 
 import errbound
-from errbound.data import Preprocess, open_dataset
-from errbound.program.load import load_model
+from errbound.data import Dataset, Preprocess, open_dataset
+from errbound.program.load import load_arch, load_model
 from errbound.report.run import Run
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("ERRBOUND_SHARED", ROOT.parent / "shared"))
+ARCHITECTURES = ROOT / "tests" / "architectures.py"
 CIFAR = Preprocess((0.485, 0.456, 0.406), (0.225,))
+CIFAR_SIGMOID = Preprocess((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))
+CIFAR_RESNET = Preprocess((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 @dataclass(frozen=True)
@@ -49,33 +53,56 @@ ROWS = {
     "mnist_cnn_small": Row("models/mnist_cnn_small.pth", "mnist_cnn_small"),
     "kw_mnist": Row("models/kw_mnist.pth", "kw_mnist"),
     "mnist_a_adv": Row("models/mnist_a_adv.pth", "kw_mnist"),
+    "mnist_6_100": Row("models/mnist_6_100_nat.pth", "mnist_6_100"),
+    "mnist_net_256x2": Row("models/mnist-net_256x2.onnx", "mnist_net_256x2"),
     "cifar_base": Row("models/cifar_base.pth", "cifar_base", "cifar10", CIFAR, 1000),
+    "cifar_2c2f": Row("models/cifar_2c2f.pth", "cifar_2c2f", "cifar10", None, 1000),
+    "cifar_conv_small_sigmoid": Row(
+        "models/cifar_conv_small_sigmoid.pth",
+        "cifar_conv_small_sigmoid",
+        "cifar10",
+        CIFAR_SIGMOID,
+        1000,
+    ),
+    "resnet20": Row("models/resnet20-12fca82f.th", "resnet20", "cifar10", CIFAR_RESNET, 100),
     "examples/mnist_dnn": shipped("mnist_dnn"),
     "examples/mnist_cnn": shipped("mnist_cnn"),
 }
 
 
-def load(name: str) -> nn.Module | ExportedProgram:
-    """The model of a row."""
+def load(name: str, shared: Path = SHARED) -> nn.Module | ExportedProgram:
+    """The model of a row; weights that come as ONNX are read with the package ``onnx``."""
     row = ROWS[name]
+    arch = f"{ARCHITECTURES}:{row.arch}"
+    if row.file.endswith(".onnx"):
+        weights = load_arch(f"{ROOT / 'tests' / 'onnx_weights.py'}:weights")
+        module: nn.Module = load_arch(arch)().eval()
+        module.load_state_dict(weights(shared / row.file))
+        return module
     if row.arch:
-        arch = f"{ROOT / 'tests' / 'architectures.py'}:{row.arch}"
-        loaded = load_model(SHARED / row.file, arch=arch)
-    else:
-        loaded = load_model(ROOT / row.file)
-    model = loaded.module if loaded.module is not None else loaded.exported
-    assert model is not None
-    return model
+        return load_model(shared / row.file, arch=arch).content
+    return load_model(ROOT / row.file).content
+
+
+def data(name: str, shared: Path = SHARED) -> Dataset:
+    """The test set of a row."""
+    folder = shared / "data" / "cifar10" if ROWS[name].data == "cifar10" else None
+    return open_dataset(ROWS[name].data, data_dir=folder)
 
 
 def certify(name: str, fmt: str, limit: int | None = None) -> Run:
     """Certify a row's model in ``fmt``; ``limit`` samples, or the row's own number."""
     row = ROWS[name]
-    folder = SHARED / "data" / "cifar10" if row.data == "cifar10" else None
-    data = open_dataset(row.data, data_dir=folder)
     return errbound.certify(
-        load(name), data, format=fmt, preprocess=row.preprocess, limit=limit or row.limit
+        load(name), data(name), format=fmt, preprocess=row.preprocess, limit=limit or row.limit
     )
+
+
+def ratio(value: float | None) -> str:
+    """Two decimals, three digits from a hundred on; none where the median is infinite."""
+    if value is None or not math.isfinite(value):
+        return "none"
+    return f"{value:.2f}" if value < 100 else f"{value:.3g}"
 
 
 def main() -> None:
@@ -94,7 +121,7 @@ def main() -> None:
             proved = s["verdicts"]["proved"]
             print(
                 f"| {name} | {fmt} | {s['samples']} | {agree} | {proved} | {proved / agree:.2%} "
-                f"| {s['delta_ratio_median']:.2f} | {s['delta16_ratio_median']:.2f} "
+                f"| {ratio(s['delta_ratio_median'])} | {ratio(s['delta16_ratio_median'])} "
                 f"| {time.perf_counter() - start:.1f} |",
                 flush=True,
             )

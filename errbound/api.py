@@ -21,6 +21,7 @@ from errbound.program import trace
 from errbound.report.files import write_whole
 from errbound.report.run import Run, load_run
 from errbound.session import Inputs, Progress, Session, Source
+from errbound.verdict import EFFORTS
 
 __all__ = ["Run", "certify", "export", "load_run"]
 
@@ -36,6 +37,8 @@ def certify(
     *,
     model16: nn.Module | ExportedProgram | None = None,
     on: str = "output",
+    effort: str = "normal",
+    time_limit: float | None = None,
     preprocess: Preprocess | None = None,
     offset: int = 0,
     limit: int | None = None,
@@ -57,6 +60,9 @@ def certify(
         batch_size: of the observed runs; kernels may depend on it.
         model16: M16 is this model, with its own weights, instead of ``model`` rounded.
         on: "output", or "softmax" of it: what the certificate is about.
+        effort: what follows for undecided samples: "fast" nothing, "normal" the backward pass and
+            the refinement of inner nodes, "max" also the optimisation of slopes.
+        time_limit: seconds per undecided sample, after which its bounds stay as they are.
         preprocess: applied in binary32, outside the program that is analysed.
         offset: first sample; ``limit``: number of samples, None for all.
         out: a run directory to write, as the command line does; ``resume`` or ``overwrite`` one.
@@ -75,6 +81,8 @@ def certify(
         raise InputError(str(error.args[0])) from None
     if on not in ("output", "softmax"):
         raise InputError(f"on={on!r}: choose 'output' or 'softmax'")
+    if effort not in EFFORTS:
+        raise InputError(f"effort={effort!r}: choose {', '.join(EFFORTS)}")
     session = Session(
         _source(model),
         Inputs(dataset_of(inputs, labels), preprocess or Preprocess(), offset, limit),
@@ -84,6 +92,8 @@ def certify(
         batch_size,
         source16=None if model16 is None else _source(model16),
         softmax=on == "softmax",
+        effort=effort,
+        limit=time_limit,
     )
     place = None if out is None else Path(out)
     return session.run(place, resume=resume, overwrite=overwrite, progress=progress)

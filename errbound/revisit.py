@@ -54,6 +54,7 @@ def reopen(
         s["batch_size"],
         source16=_source(other, "--arch16", arch16 or arch, trust_pickle) if other else None,
         softmax=s["model"]["on"] == "softmax",
+        effort=s["effort"],
     )
     now = session.header["facts"]["model"]
     for name in SAME:

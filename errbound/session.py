@@ -25,7 +25,7 @@ from errbound.report.journal import Memory, Record, Records
 from errbound.report.run import ESCAPE, Run, finished, open_directory, write_results
 from errbound.report.shadows import SHADOW, shadow_csv
 from errbound.report.tables import keep, listed
-from errbound.verdict import Batch, Certifier, Pair, Shadowed, Shadower, pair_of
+from errbound.verdict import EFFORTS, Batch, Certifier, Pair, Shadowed, Shadower, pair_of
 
 Progress = Callable[[int, int], None]
 """Told (samples done, samples in all): once at the start and after each batch."""
@@ -108,6 +108,8 @@ class Session:
         *,
         source16: Source | None = None,
         softmax: bool = False,
+        effort: str = "normal",
+        limit: float | None = None,
     ) -> None:
         if batch_size < 1:
             raise InputError(f"a batch size of {batch_size}: choose 1 or more")
@@ -127,7 +129,9 @@ class Session:
                 f"the data have samples of shape {inputs.shape}, the model takes "
                 f"{pair.m32.input_shape}"
             )
-        self.certifier = Certifier(pair.m32, pair.m16, fmt, arithmetic)
+        stages = EFFORTS[effort]
+        self.certifier = Certifier(pair.m32, pair.m16, fmt, arithmetic, stages, limit)
+        self.effort = effort
         self.batch_size = self.certifier.batch or batch_size
         if softmax and not self.has_classes:
             raise InputError("softmax needs an output of two or more classes, (N, classes)")
@@ -296,6 +300,7 @@ class Session:
             "scope": "these inputs, any order of summation"
             + ("" if arithmetic.probed else "; the arithmetic is assumed, not probed"),
             "batch_size": self.batch_size,
+            "effort": self.effort,
             "model": {
                 **source.facts(),
                 "program_m32": pair.m32.digest,

@@ -106,7 +106,7 @@ class Encloser:
                 visit(node, value, overflow < 0)
             return value
 
-        with torch.inference_mode():
+        with torch.no_grad():
             output = self.program.evaluate(start, self._constants, evaluate)
         if isinstance(output, Constant):
             output = Interval.point(output.value.expand(samples, *output.shape[1:]))

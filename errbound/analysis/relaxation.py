@@ -20,6 +20,7 @@ coefficients count as exact.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,11 +71,20 @@ class Trace:
         refine: whether to narrow the intervals of operands where a function bends, before it is
             enclosed.
         dtype: of the coefficients in refinement.
+        go_on: whether there is time to narrow more.
     """
 
-    def __init__(self, program: Program, *, refine: bool, dtype: torch.dtype) -> None:
+    def __init__(
+        self,
+        program: Program,
+        *,
+        refine: bool,
+        dtype: torch.dtype,
+        go_on: Callable[[], bool] = lambda: True,
+    ) -> None:
         self.refine = refine
         self.dtype = dtype
+        self.go_on = go_on
         self.entries: list[Entry] = []
         self._at: dict[int, int] = {}
         uses: dict[str, int] = {}
@@ -138,6 +148,8 @@ class Trace:
         for chunk in torch.split(places, max(1, CELLS // max(x.lo[0].numel(), 1))):
             g = _units(chunk, shape, self.dtype)
             offset = Interval(*(end[tuple(chunk.t())] for end in _ends(relation.offset, shape)))
+            if not self.go_on():
+                break
             lo, hi = self._through(entry, g, offset)
             at = tuple(chunk.t())
             low[at] = torch.maximum(low[at], lo)
@@ -156,6 +168,25 @@ class Trace:
     def bounds(self, x: Centred, g: Functionals) -> tuple[Tensor, Tensor]:
         """Lower and upper bounds (P,), binary64, of g . (v - c_v), v the value of ``x``."""
         return self._walk({self._at[id(x)]: g})
+
+    def free_slopes(self) -> list[Tensor]:
+        """The slopes of all nodes, binary32, as variables that a gradient step may change."""
+        found = []
+        for entry in self.entries:
+            if entry.relation is not None:
+                slope = self.noise(entry, torch.float64).slope
+                entry.slope = slope.detach().float().requires_grad_()
+                found.append(entry.slope)
+        self.changed(found)
+        return found
+
+    def changed(self, slopes: list[Tensor]) -> None:
+        """After a step: back into [0, 1], where every slope is sound."""
+        with torch.no_grad():
+            for slope in slopes:
+                slope.clamp_(0.0, 1.0)
+        for entry in self.entries:
+            entry.made.clear()
 
     def _through(self, entry: Entry, g: Functionals, offset: Interval) -> tuple[Tensor, Tensor]:
         """Bounds of g . y, y before the node's rounding; ``g`` has unit entries, ``offset`` o's."""
@@ -189,7 +220,7 @@ class Trace:
             part = (g.value * g.of(noise.middle)).flatten(1).sum(dim=1).double()
             spent = (g.value.abs() * g.of(noise.radius)).flatten(1).sum(dim=1).double()
             middle, radius, size = middle + part, radius + spent, size + part.abs()
-            if entry.relation is not None and bool(noise.slope.any()):
+            if entry.relation is not None and bool((noise.slope != 0).any()):
                 self._pull(entry.relation, g.times(noise.slope), pending)
         # Sums of fewer than 2^10 numbers in binary64.
         slack = (size + radius) * 2.0**-40 + tiny
@@ -222,10 +253,11 @@ class Trace:
         if relation is not None:
             low, high = _beyond(relation.offset, relation.gap)
             low, high = low - c, high - c
-            slope = (high - low < hi - lo).double() if entry.slope is None else entry.slope
+            slope = (high - low < hi - lo).double()
+            if entry.slope is not None:
+                slope = entry.slope.double()
             rest = 1.0 - slope  # exact: slopes are binary32 numbers
-            lo = torch.where(slope == 1, low, rest * lo + slope * low)
-            hi = torch.where(slope == 1, high, rest * hi + slope * high)
+            lo, hi = rest * lo + slope * low, rest * hi + slope * high
             if relation.spread is not None:
                 own = relation.spread * slope * self._own(relation, dtype)
             reach = sum(float(t.ball.rad.flatten(1).sum(1).max()) for t, _ in relation.terms)

@@ -61,6 +61,19 @@ if TYPE_CHECKING:
     "--batch-size", type=int, default=256, show_default=True, metavar="N", help="Of the runs."
 )
 @click.option("--output", metavar="NAME", help="Which output, if the model returns several.")
+@click.option(
+    "--effort",
+    type=click.Choice(["fast", "normal", "max"]),
+    default="normal",
+    show_default=True,
+    help="How long undecided samples are tried.",
+)
+@click.option(
+    "--time-limit",
+    type=click.FloatRange(0.0),
+    metavar="S",
+    help="Seconds per undecided sample.  [none]",
+)
 @click.option("--out", metavar="DIR", help="Run directory.  [runs/MODEL-DATA-FORMAT]")
 @click.option("--resume", is_flag=True, help="Continue the run in the directory.")
 @click.option("--overwrite", is_flag=True, help="Replace the run in the directory.")
@@ -108,6 +121,8 @@ def certify(
     offset: int,
     batch_size: int,
     output: str | None,
+    effort: str,
+    time_limit: float | None,
     out: str | None,
     resume: bool,
     overwrite: bool,
@@ -162,6 +177,8 @@ def certify(
         batch_size,
         source16=source(model16, arch16 or arch, trust_pickle) if model16 else None,
         softmax=on == "softmax",
+        effort=effort,
+        limit=time_limit,
     )
     if fail_under is not None and not session.has_classes:
         raise InputError("--fail-under needs an output of two or more classes")

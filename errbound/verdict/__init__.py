@@ -1,5 +1,6 @@
 """Verdicts: the theorem, and its application to pairs of programs and batches of samples."""
 
+from errbound.verdict.cascade import EFFORTS
 from errbound.verdict.explain import Explanation, NodeWidth, explain
 from errbound.verdict.issue import Batch, Certifier, Overflow, Verdict
 from errbound.verdict.pair import Pair, pair_of
@@ -8,6 +9,7 @@ from errbound.verdict.theorem import Bounds, bounds
 from errbound.verdict.watch import Escape, NodeSummary
 
 __all__ = [
+    "EFFORTS",
     "Batch",
     "Bounds",
     "Certifier",

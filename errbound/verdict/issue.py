@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+import time
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import Any, TypeVar
@@ -15,7 +16,8 @@ from errbound.arithmetic import Arithmetic
 from errbound.errors import InputError
 from errbound.number import Format, Interval
 from errbound.program import Node, Program
-from errbound.verdict.theorem import bounds, without_classes
+from errbound.verdict.cascade import Bound, Cascade
+from errbound.verdict.theorem import bounds, distance, lead, without_classes
 from errbound.verdict.watch import Escape, Look, NodeSummary, Watch, each
 
 Name = TypeVar("Name", bound=StrEnum)
@@ -55,7 +57,8 @@ class Batch:
 
     Attributes:
         verdict: by precedence.
-        stage: what decided: "input", "run", "forward" (enclosures); "" if nothing did.
+        stage: what decided: "input", "run", "forward" (enclosures), a stage of the cascade; "" if
+            nothing did.
         prediction32: class of the observed M32 run (int64); ``prediction16``: of M16; -1 where
             there are no classes or the input is outside the domain.
         margin: largest minus second largest output of the observed M32 run (NaN likewise).
@@ -70,6 +73,7 @@ class Batch:
         overflow_node: "M16:node" or "M32:node", the first that may overflow, "M16:input" where
             the rounded input does; "" if none.
         nodes: summaries by (model, node name), of the nodes that round.
+        seconds: what each stage took, "run" and "forward" included.
         escapes: observed values outside their enclosures; empty unless something is wrong.
     """
 
@@ -87,6 +91,7 @@ class Batch:
     overflow_node: list[str]
     nodes: dict[tuple[str, str], NodeSummary]
     escapes: list[Escape]
+    seconds: dict[str, float] = field(default_factory=dict)
 
     def row(self, index: int) -> Batch:
         """One sample's results; ``nodes`` and ``escapes`` stay those of the batch."""
@@ -103,6 +108,7 @@ class _Side:
     """One model's half of a batch, all rows: its run's output, enclosures, what was watched."""
 
     program: Program
+    start: Interval
     output: Tensor
     box: Interval
     first: Tensor
@@ -113,10 +119,20 @@ class _Side:
 class Certifier:
     """Certifies batches: M32 and M16 are programs, the arithmetic says what may happen.
 
+    ``stages`` of the cascade follow for undecided samples, within ``limit`` seconds a sample.
+
     Raises ``InputError`` if the programs do not fit together.
     """
 
-    def __init__(self, m32: Program, m16: Program, fmt: Format, arithmetic: Arithmetic) -> None:
+    def __init__(
+        self,
+        m32: Program,
+        m16: Program,
+        fmt: Format,
+        arithmetic: Arithmetic,
+        stages: tuple[str, ...] = (),
+        limit: float | None = None,
+    ) -> None:
         if m32.input_shape != m16.input_shape:
             raise InputError(
                 f"M32 takes inputs of shape {m32.input_shape}, M16 of shape {m16.input_shape}"
@@ -129,6 +145,9 @@ class Certifier:
         if len(sizes) > 1:
             raise InputError(f"M32 takes batches of {m32.batch} only, M16 of {m16.batch} only")
         self.batch = sizes.pop() if sizes else None
+        # A part of a batch cannot be analysed by itself where its size decides what is computed.
+        whole = self.batch is not None or any(p.depends_on_batch_size for p in self.models.values())
+        self.cascade = Cascade(self.enclosers, () if whole else stages, limit)
 
     @cached_property
     def has_classes(self) -> bool:
@@ -140,11 +159,17 @@ class Certifier:
         )
         return output.dim() == 2 and output.shape[1] >= 2
 
-    def batch_of(self, x: Tensor, look: Look | None = None) -> Batch:
-        """Certify ``x``, binary32, (samples, *input_shape).
+    def batch_of(
+        self,
+        x: Tensor,
+        look: Look | None = None,
+        around: tuple[Tensor, Tensor] | None = None,
+    ) -> Batch:
+        """Certify ``x``, binary32, (samples, *input_shape); or all inputs ``around`` it.
 
         The observed runs take the whole batch at once; enclosures go through it in chunks. A
         program of one batch size has the last row repeated. ``look`` is told every enclosure.
+        ``around``: lower and upper ends, binary32, shaped as x; x itself is what is run.
         """
         samples = x.shape[0]
         if tuple(x.shape[1:]) != self.models["M32"].input_shape:
@@ -152,24 +177,93 @@ class Certifier:
                 f"the data have samples of shape {tuple(x.shape[1:])}, the model takes "
                 f"{self.models['M32'].input_shape}"
             )
+        given = [x, *(around or ())]
         if self.batch is not None and samples < self.batch:
-            x = torch.cat([x, x[-1:].expand(self.batch - samples, *x.shape[1:])])
-        sane = torch.isfinite(x).reshape(x.shape[0], -1).all(dim=1)
-        x = torch.where(sane.reshape(-1, *([1] * (x.dim() - 1))), x, torch.zeros_like(x))
-        counted = sane & (torch.arange(x.shape[0]) < samples)
-        sides = {name: self._side(name, x, counted, look) for name in self.models}
-        return _conclude(sides, sane[:samples])
+            more = self.batch - samples
+            given = [torch.cat([part, part[-1:].expand(more, *x.shape[1:])]) for part in given]
+        sane = torch.stack([torch.isfinite(part.flatten(1)).all(dim=1) for part in given]).all(
+            dim=0
+        )
+        keep = sane.reshape(-1, *([1] * (x.dim() - 1)))
+        given = [torch.where(keep, part, torch.zeros_like(part)) for part in given]
+        counted = sane & (torch.arange(len(sane)) < samples)
+        seconds: dict[str, float] = {"run": 0.0, "forward": 0.0}
+        with torch.inference_mode(False), torch.no_grad():
+            sides = {name: self._side(name, given, counted, look, seconds) for name in self.models}
+            return self._tightened(_conclude(sides, sane[:samples]), sides, seconds)
 
-    def _side(self, name: str, x: Tensor, counted: Tensor, look: Look | None) -> _Side:
-        program = self.models[name]
-        stored = program.stored(x)
+    def _tightened(self, batch: Batch, sides: dict[str, _Side], seconds: dict[str, float]) -> Batch:
+        """What the cascade makes of the undecided samples of a batch."""
+        open_ = torch.tensor([v is Verdict.UNDECIDED for v in batch.verdict]).nonzero()[:, 0]
+        if not self.cascade.stages or not len(open_):
+            return replace(batch, seconds=seconds)
+        winner = batch.prediction32[open_]
+        boxes, known = {}, {}
+        for name, side in sides.items():
+            boxes[name] = Interval(side.start.lo[open_], side.start.hi[open_])
+            inside = side.first[open_] < 0
+            output = Interval(side.box.lo[open_], side.box.hi[open_])
+            lead_ = torch.where(inside, lead(output, winner), -torch.inf)
+            known[name] = Bound(lead_, output, inside)
+        found, stages, spent = self.cascade(boxes, winner, known)
+        m32, m16 = found["M32"], found["M16"]
+        inside = m32.inside & m16.inside
+        run = Interval.point(sides["M32"].output[open_])
+        proved = (m32.lead > 0) & (m16.lead > 0)
+
+        def put(old: Tensor, new: Tensor) -> Tensor:
+            return old.index_copy(0, open_, new)
+
+        delta, delta16 = (
+            torch.where(inside, torch.minimum(old[open_], distance(a, m16.output)), old[open_])
+            for old, a in ((batch.proved_delta, m32.output), (batch.proved_delta16, run))
+        )
+        verdict, stage, overflow = list(batch.verdict), list(batch.stage), list(batch.overflow)
+        nodes = list(batch.overflow_node)
+        for k, row in enumerate(open_.tolist()):
+            if bool(proved[k]):
+                verdict[row], stage[row] = Verdict.PROVED, stages[k]
+            if bool(inside[k]):
+                overflow[row], nodes[row] = Overflow.ABSENT, ""
+        margin = torch.maximum(batch.margin_lower[open_], m32.lead)
+        rival = torch.maximum(
+            batch.pairwise[open_], torch.where(m32.lead > 0, m16.lead, -torch.inf)
+        )
+        return replace(
+            batch,
+            verdict=verdict,
+            stage=stage,
+            margin_lower=put(batch.margin_lower, torch.where(inside, margin, -torch.inf)),
+            pairwise=put(batch.pairwise, torch.where(inside, rival, -torch.inf)),
+            proved_delta=put(batch.proved_delta, delta),
+            proved_delta16=put(batch.proved_delta16, delta16),
+            overflow=overflow,
+            overflow_node=nodes,
+            seconds=seconds | spent,
+        )
+
+    def _side(
+        self,
+        name: str,
+        given: list[Tensor],
+        counted: Tensor,
+        look: Look | None,
+        seconds: dict[str, float],
+    ) -> _Side:
+        program, began = self.models[name], time.perf_counter()
+        stored, *ends = (program.stored(part) for part in given)
+        x = stored
+        # Rounding to storage is nondecreasing: the ends of what M16 reads.
+        box = Interval(ends[0].double(), ends[1].double()) if ends else Interval.point(stored)
         seen: dict[str, Any] = {}
 
         def keep(node: Node, value: Any) -> None:
             seen[node.name] = value
 
         output = execute(program, stored, keep, self.arithmetic)
+        ran = time.perf_counter()
         watch = Watch(name, program, stored, seen, counted, look)
+        self.cascade.values = max(self.cascade.values, _values(seen) // max(x.shape[0], 1))
         parts = []
         rows = x.shape[0] if program.depends_on_batch_size else self._rows(seen, x.shape[0])
         for start in range(0, x.shape[0], rows):
@@ -177,14 +271,18 @@ class Certifier:
             def visit(node: Node, value: Any, alive: Tensor, start: int = start) -> None:
                 watch.look(node, value, alive, start)
 
-            parts.append(self.enclosers[name](stored[start : start + rows], visit))
+            stop = min(start + rows, x.shape[0])
+            part = stored[start:stop] if not ends else box.rows(start, stop)
+            parts.append(self.enclosers[name](part, visit))
         seen.clear()
-        box = Interval(
+        result = Interval(
             torch.cat([p.output.lo for p in parts]), torch.cat([p.output.hi for p in parts])
         )
         first = torch.cat([p.overflow for p in parts])
         certain = torch.cat([p.certain for p in parts])
-        return _Side(program, output, box, first, certain, watch)
+        seconds["run"] += ran - began
+        seconds["forward"] += time.perf_counter() - ran
+        return _Side(program, box, output, result, first, certain, watch)
 
     def _rows(self, seen: dict[str, Any], samples: int) -> int:
         if self.batch is not None:
@@ -194,6 +292,10 @@ class Certifier:
             default=1,
         )
         return max(1, min(samples, CELLS * samples // max(largest, 1)))
+
+
+def _values(seen: dict[str, Any]) -> int:
+    return sum(v.numel() for value in seen.values() for v in each(value) if isinstance(v, Tensor))
 
 
 def _conclude(sides: dict[str, _Side], sane: Tensor) -> Batch:
