@@ -20,13 +20,14 @@ coefficients count as exact.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from errbound.arithmetic import TORCH_CPU
 from errbound.number import Interval, inflate
 from errbound.ops import Centred, Functionals, Relation, Step
 from errbound.program import Node, Program
@@ -35,7 +36,7 @@ from errbound.program.graph import refs
 TINY = {torch.float32: 2.0**-120, torch.float64: 2.0**-1000}
 """More than any underflow of a sum of products of coefficients (each <= 2^-149, 2^-1074)."""
 
-CELLS = 2**24
+CELLS = 2**21
 """Functionals are followed in chunks of about this many coefficients per node."""
 
 
@@ -82,8 +83,9 @@ class Trace:
         dtype: torch.dtype,
         go_on: Callable[[], bool] = lambda: True,
     ) -> None:
+        # Settings that narrow the kernels' binary32 leave binary64 alone.
+        self.dtype = torch.float64 if TORCH_CPU.broken() else dtype
         self.refine = refine
-        self.dtype = dtype
         self.go_on = go_on
         self.entries: list[Entry] = []
         self._at: dict[int, int] = {}
@@ -145,7 +147,7 @@ class Trace:
             return
         low = (relation.offset.lo - relation.spread).expand(shape).clone()
         high = (relation.offset.hi + relation.spread).expand(shape).clone()
-        for chunk in torch.split(places, max(1, CELLS // max(x.lo[0].numel(), 1))):
+        for chunk in _chunks(places, max(1, CELLS // max(x.lo[0].numel(), 1))):
             g = _units(chunk, shape, self.dtype)
             offset = Interval(*(end[tuple(chunk.t())] for end in _ends(relation.offset, shape)))
             if not self.go_on():
@@ -217,8 +219,8 @@ class Trace:
             g, entry = pending.pop(k), self.entries[k]
             noise = self.noise(entry, g.value.dtype)
             tiny += noise.tiny
-            part = (g.value * g.of(noise.middle)).flatten(1).sum(dim=1).double()
-            spent = (g.value.abs() * g.of(noise.radius)).flatten(1).sum(dim=1).double()
+            part = g.dot(noise.middle).double()
+            spent = replace(g, value=g.value.abs()).dot(noise.radius).double()
             middle, radius, size = middle + part, radius + spent, size + part.abs()
             if entry.relation is not None and bool((noise.slope != 0).any()):
                 self._pull(entry.relation, g.times(noise.slope), pending)
@@ -291,14 +293,24 @@ def _beyond(box: Interval, gap: Tensor | None) -> tuple[Tensor, Tensor]:
     return (box.lo, box.hi) if gap is None else (box.lo - gap, box.hi + gap)
 
 
+def _chunks(places: Tensor, size: int) -> Iterator[Tensor]:
+    """``places`` in chunks; by sample, so that slopes are shared, where samples have many."""
+    samples = torch.bincount(places[:, 0]).tolist()  # in order: ``nonzero`` goes by sample
+    samples = [count for count in samples if count]
+    parts = torch.split(places, samples) if len(places) >= 32 * len(samples) else (places,)
+    for part in parts:
+        yield from torch.split(part, size)
+
+
 def _units(places: Tensor, shape: torch.Size, dtype: torch.dtype) -> Functionals:
     """Unit functionals of the entries at ``places`` (P, 1 + dimensions): windows of one pixel."""
     rows = places[:, 0]
+    row = int(rows[0]) if bool((rows == rows[0]).all()) else None
     count = torch.arange(len(places))
     if len(shape) == 4:
         value = torch.zeros(len(places), shape[1], 1, 1, dtype=dtype)
         value[count, places[:, 1]] = 1.0
-        return Functionals(value, rows, places[:, 2:])
+        return Functionals(value, rows, places[:, 2:], row)
     value = torch.zeros(len(places), *shape[1:], dtype=dtype)
     value[(count, *places[:, 1:].t())] = 1.0
-    return Functionals(value, rows)
+    return Functionals(value, rows, row=row)

@@ -13,7 +13,7 @@ operators of one shape; those that are not exact build on the bounds that enclos
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -57,29 +57,43 @@ class Functionals:
         rows: (P,) int64, the sample that each functional is about.
         corner: (P, 2) int64, row and column of each window's first entry; None: whole values.
             A window may reach beyond the image: what lies there means nothing and is dropped.
+        row: the sample, if all functionals are about one; then nothing is copied per functional.
     """
 
     value: Tensor
     rows: Tensor
     corner: Tensor | None = None
+    row: int | None = None
 
     def of(self, values: Tensor) -> Tensor:
-        """Per-sample numbers (N or 1, *shape) where the functionals look; 0 beyond the image."""
+        """Per-sample numbers (N or 1, *shape) where the functionals look; 0 beyond the image.
+
+        (P, *shape) or (1, *shape).
+        """
+        if values.shape[0] > 1 and self.row is not None:
+            values = values[self.row : self.row + 1]
         rows = self.rows if values.shape[0] > 1 else None
         if self.corner is None:
             return values if rows is None else values.index_select(0, rows)
-        height, width = values.shape[-2:]
-        places = self._places(height, width)
+        places = self._places(*values.shape[-2:])
         flat = functional.pad(values.flatten(-2), (0, 1))
-        shape = (-1, values.shape[1], *self.value.shape[-2:])
         if rows is None:
-            return flat[0][:, places].transpose(0, 1).reshape(shape)
-        return flat[rows[:, None], :, places].transpose(1, 2).reshape(shape)
+            seen = flat[0].t()[places]
+        else:
+            seen = flat.transpose(1, 2)[rows[:, None], places]
+        return seen.transpose(1, 2).reshape(-1, values.shape[1], *self.value.shape[-2:])
+
+    def dot(self, values: Tensor) -> Tensor:
+        """(P,): sums of products with per-sample numbers (N or 1, *shape), in their dtype."""
+        seen = self.of(values)
+        if seen.shape[0] == 1:
+            return self.value.flatten(1) @ seen.flatten()
+        return (self.value * seen).flatten(1).sum(dim=1)
 
     def times(self, factors: Tensor) -> Functionals:
         """Multiplied by numbers (N or 1, *shape) of binary32, so that either dtype holds them."""
         factors = self.of(factors).to(self.value.dtype)
-        return Functionals(self.value * factors, self.rows, self.corner)
+        return replace(self, value=self.value * factors)
 
     def whole(self, shape: Sequence[int]) -> Functionals:
         """The same functionals without windows, (P, *shape)."""
@@ -89,13 +103,13 @@ class Functionals:
         places = self._places(height, width)[:, None].expand(-1, self.value.shape[1], -1)
         flat = self.value.new_zeros(*self.value.shape[:2], height * width + 1)
         flat.scatter_(2, places, self.value.flatten(2))
-        return Functionals(flat[..., :-1].reshape(-1, *shape), self.rows)
+        return replace(self, value=flat[..., :-1].reshape(-1, *shape), corner=None)
 
     def plus(self, other: Functionals, shape: Sequence[int]) -> Functionals:
         """The sum of two functionals of one node; windows grow to what both see."""
         if self.corner is None or other.corner is None:
             a, b = self.whole(shape), other.whole(shape)
-            return Functionals(a.value + b.value, self.rows)
+            return replace(a, value=a.value + b.value)
         corner = torch.minimum(self.corner, other.corner)
         # Both windows descend from one entry along paths of one stride: their offset is fixed.
         sizes = [
@@ -113,7 +127,7 @@ class Functionals:
             h, w = part.value.shape[-2:]
             return functional.pad(part.value, (left, width - left - w, top, height - top - h))
 
-        return Functionals(grown(self) + grown(other), self.rows, corner)
+        return replace(self, value=grown(self) + grown(other), corner=corner)
 
     def _places(self, height: int, width: int) -> Tensor:
         """(P, h w) positions in the flattened image; its size where there is none."""
@@ -233,7 +247,7 @@ def _scatter(at: Tensor, source: Tensor, shape: Sequence[int]) -> Pull:
         flat = g.value.flatten(1)
         if not same or flat.shape[1] != size:
             flat = flat.new_zeros(flat.shape[0], size).index_add_(1, source, flat[:, at])
-        return Functionals(flat.reshape(-1, *shape), g.rows)
+        return replace(g, value=flat.reshape(-1, *shape))
 
     return pull
 
@@ -255,7 +269,7 @@ def scaled(factors: Tensor) -> Pull:
 
 def negated(g: Functionals) -> Functionals:
     """The transposed map of y = -x."""
-    return Functionals(-g.value, g.rows, g.corner)
+    return replace(g, value=-g.value)
 
 
 def piecewise(

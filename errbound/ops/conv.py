@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -119,26 +120,21 @@ def transposed(
 ) -> Pull:
     """The transposed map of a convolution of images of ``size``, on windows.
 
-    A window of the output sees a window of the input, however large the images are. All products
-    are formed by one matrix product; ``fold`` adds those that meet.
+    A window of the output sees a window of the input, however large the images are. Torch's
+    transposed convolution adds products in some order, as its convolution does (no FFT, no
+    Winograd); ``Trace`` takes binary64 coefficients where a setting may narrow binary32.
     """
-    out, per_group, *window = weight.shape
-    kernel = (window[0], window[1])
-    (sh, sw), (dh, dw) = pair(stride), pair(dilation)
+    step, spread = pair(stride), pair(dilation)
     pad = torch.tensor(_amount(weight.shape, padding, dilation))
-    # (groups, C / groups * kernel, O / groups)
-    matrix = weight.exact.reshape(groups, out // groups, -1).transpose(1, 2).contiguous()
+    image = (weight.shape[1] * groups, *size)
 
     def pull(g: Functionals) -> Functionals:
-        count, _, h, w = g.value.shape
-        parts = g.value.reshape(count, groups, out // groups, h * w)
-        columns = (matrix.to(g.value.dtype) @ parts).reshape(count, -1, h * w)
-        seen = ((h - 1) * sh + dh * (kernel[0] - 1) + 1, (w - 1) * sw + dw * (kernel[1] - 1) + 1)
-        value = functional.fold(columns, seen, kernel, pair(dilation), 0, pair(stride))
-        corner = torch.zeros(count, 2, dtype=torch.int64) if g.corner is None else g.corner
-        found = Functionals(value, g.rows, corner * torch.tensor([sh, sw]) - pad)
-        image = (groups * per_group, *size)
-        return found.whole(image) if seen[0] * seen[1] >= size[0] * size[1] else found
+        w = weight.exact.to(g.value.dtype)
+        value = functional.conv_transpose2d(g.value, w, None, step, 0, 0, groups, spread)
+        corner = torch.zeros(len(g.rows), 2, dtype=torch.int64) if g.corner is None else g.corner
+        found = replace(g, value=value, corner=corner * torch.tensor(step) - pad)
+        large = value.shape[-2] * value.shape[-1] >= size[0] * size[1]
+        return found.whole(image) if large else found
 
     return pull
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -76,8 +77,9 @@ def _relate(
     back = transposed(Constant(weight.value.unsqueeze(2)), (1, x.shape[-1]), *image)
 
     def pull(g: Functionals) -> Functionals:
-        found = back(Functionals(g.value.unsqueeze(2), g.rows))
-        return Functionals(found.whole((x.shape[1], 1, x.shape[2])).value.squeeze(2), g.rows)
+        found = back(replace(g, value=g.value.unsqueeze(2)))
+        found = found.whole((x.shape[1], 1, x.shape[2]))
+        return replace(found, value=found.value.squeeze(2))
 
     return related_sums(
         step,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -48,7 +49,7 @@ def _relate(
     step: Step, out: Interval, x: Centred, weight: Constant, bias: Constant | None = None
 ) -> Relation:
     def pull(g: Functionals) -> Functionals:
-        return Functionals(g.value @ weight.exact.to(g.value.dtype), g.rows)
+        return replace(g, value=g.value @ weight.exact.to(g.value.dtype))
 
     late = x.lo.dim() > 2
     return related_sums(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -178,8 +179,9 @@ def _spread_over(x: Centred, out: Interval, pull: Pull) -> Pull:
         return pull
 
     def summed(g: Functionals) -> Functionals:
-        value = pull(g).value
-        return Functionals(value.sum_to_size(value.shape[0], *x.shape[1:]), g.rows)
+        found = pull(g)
+        value = found.value.sum_to_size(len(found.rows), *x.shape[1:])
+        return replace(found, value=value)
 
     return dense(out.shape[1:], summed)
 

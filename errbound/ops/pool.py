@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -130,7 +131,7 @@ def _relate(
         value = g.value.flatten(-2)[..., None].expand(-1, -1, -1, index.shape[-1]).flatten(-2)
         flat = value.new_zeros(*value.shape[:2], height * width + 1)
         flat.index_add_(2, places, value)
-        return Functionals(flat[..., :-1].reshape(-1, *x.shape[1:]), g.rows)
+        return replace(g, value=flat[..., :-1].reshape(-1, *x.shape[1:]))
 
     return related_windows(
         step, x, _adder(index), index.shape[-1], divisors, dense(out.shape[1:], pull)
@@ -188,7 +189,7 @@ def _relate_max(step: Step, out: Interval, x: Centred, *rest: Any) -> Relation:
         value = g.value.flatten(-2)
         into = value.new_zeros(*value.shape[:2], size)
         into.scatter_add_(2, flat[g.rows] if flat.shape[0] > 1 else flat.expand_as(value), value)
-        return Functionals(into.reshape(-1, *x.shape[1:]), g.rows)
+        return replace(g, value=into.reshape(-1, *x.shape[1:]))
 
     offset = Interval(middle, up(middle + excess))
     offset = Interval(middle, torch.where(excess > 0, offset.hi, middle))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -78,7 +79,7 @@ def _relate(
     def pull(g: Functionals) -> Functionals:
         kept = [1 if d in axes else n for d, n in enumerate(x.shape)]
         whole = g.value.reshape(-1, *kept[1:]).expand(-1, *x.shape[1:])
-        return Functionals(whole, g.rows)
+        return replace(g, value=whole)
 
     return related_windows(
         step, x, add, _count(x.shape, dims), divisors, dense(out.shape[1:], pull)

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -29,96 +28,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from errbound.number import TINY64, Format, Interval, any_order, inflate, widen
+from errbound.number import TINY64, Format, Interval, inflate, widen
 from errbound.ops._op import Array, BatchMoved, Case, Op, Step, real
 from errbound.ops._shapes import hull
-
-OWN = 2.0**-45
-"""More than the relative error of a binary64 exp, log, log1p or sigmoid."""
-
-LIMIT = 0.25
-"""Errors of exp at its largest argument, 0, beyond which the correlated enclosure is not used."""
-
-
-@dataclass(frozen=True)
-class _Row:
-    """What the lines up to the sum may give, and how far they err from the reals.
-
-    Attributes:
-        d, e: intervals of x - M and of exp (x - M), numbers of the intermediate format.
-        s: interval of the sum, likewise, kept dimension of one entry.
-        u: relative error of one addition.
-        rho, alpha: |e_j - exp d_j| <= rho exp d_j + alpha.
-        sigma: |s - sum e_j| <= sigma sum e_j.
-    """
-
-    d: Interval
-    e: Interval
-    s: Interval
-    u: float
-    rho: float
-    alpha: float
-    sigma: float
-
-
-def _function(step: Step, name: str, x: Interval, call: Callable[[Tensor], Tensor]) -> Interval:
-    """A nondecreasing elementary function, rounded to the intermediate format."""
-    error = step.arithmetic.functions[name]
-    ends = widen(call(x.lo), call(x.hi), error.absolute + TINY64, error.relative + OWN)
-    return step.round_(*ends, step.intermediate)
-
-
-def _row(step: Step, x: Interval, dim: int) -> _Row:
-    middle = step.intermediate
-    below, above = (end.amax(dim, keepdim=True) for end in (x.lo, x.hi))
-    # M is at least every x_j, so no difference is positive.
-    d = step.round_(x.lo - above, (x.hi - below).clamp_(max=0.0), middle)
-    e = _function(step, "exp", d, torch.exp)
-    e.lo.clamp_(min=0.0)  # no kernel returns less
-    bound = any_order(torch.tensor(x.lo.shape[dim]), step.additions)
-    sigma = float(bound.magnitude + bound.signed)
-    own = x.lo.shape[dim] * 2.0**-50  # of the binary64 sums of this line
-    least = e.lo.sum(dim, keepdim=True).mul_((1.0 - own) * (1.0 - sigma))
-    most = e.hi.sum(dim, keepdim=True).mul_((1.0 + own) * (1.0 + sigma) * inflate(4))
-    # A sum of numbers >= 0, rounded, is never less than one of them, and one of them is exp 0.
-    error = step.arithmetic.functions["exp"]
-    one = 1.0 - error.relative - error.absolute - OWN
-    least = torch.maximum(least, e.lo.amax(dim, keepdim=True)).clamp_(min=one)
-    s = step.round_(least, most.clamp_(min=one), middle)
-    u = step.additions.addition
-    eta = middle.eta if u else 0.0
-    # The function's result is rounded: by torch's kernels already, elsewhere besides.
-    rho = error.relative + u + error.relative * u
-    return _Row(d, e, s, u, rho, error.absolute * (1.0 + u) + eta, sigma)
-
-
-def _log_odds(x: Interval, dim: int, u: float) -> tuple[Tensor, Tensor]:
-    """Ends of t = log sum_{j != i} e^(x'_j - x'_i) for |x'_j - x_j| <= u |x_j - M|.
-
-    x' is nondecreasing in x and x' <= M, so x'_j <= hi + u (M - hi) at the largest M.
-    The sums without one term are sums of two running sums: nothing cancels.
-    """
-    above = x.hi.amax(dim, keepdim=True)
-    low, high = x.lo - (above - x.lo) * u, x.hi + (above - x.hi) * u
-    n = x.lo.shape[dim]
-
-    def others(ends: Tensor) -> tuple[Tensor, Tensor]:
-        top = ends.amax(dim, keepdim=True)
-        terms = torch.exp(ends - top)
-        zero = torch.zeros_like(terms.narrow(dim, 0, 1))
-        before = torch.cat([zero, terms.narrow(dim, 0, n - 1)], dim).cumsum(dim)
-        after = torch.cat([terms.narrow(dim, 1, n - 1), zero], dim)
-        return top, before + after.flip(dim).cumsum(dim).flip(dim)
-
-    top, rest = others(low)
-    least = rest.log().add_(top - high)
-    top, rest = others(high)
-    most = rest.add_(TINY64).log_().add_(top - low)
-    # Arguments of exp err by 2^-53 of themselves, and below -700 the term is under TINY64; log
-    # errs by OWN of a value under 700; each of 2n additions by 2^-53.
-    slack = 2.0**-34 + n * 2.0**-50
-    largest = torch.maximum(x.lo.abs(), x.hi.abs()).amax(dim, keepdim=True) * 2.0**-49
-    return least.sub_(slack + largest), most.add_(slack + largest)
+from errbound.ops._softmax import (
+    LIMIT,
+    OWN,
+    Row,
+    function,
+    log_odds,
+    partials16,
+    relate_log_softmax,
+    relate_softmax,
+    row_of,
+)
 
 
 def _meet(a: Interval, b: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
@@ -127,7 +50,7 @@ def _meet(a: Interval, b: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
     return lo, torch.maximum(torch.minimum(a.hi, b[1]), lo)
 
 
-def _quotients(step: Step, x: Interval, dim: int, row: _Row, fmt: Format) -> Interval:
+def _quotients(step: Step, x: Interval, dim: int, row: Row, fmt: Format) -> Interval:
     """e_i / s, the numerator rounded to ``fmt`` first; stored.
 
     With E_j = exp d_j, sum E_j >= 1, and e_j = E_j (1 + rho_j) + alpha_j: leaving the alphas out
@@ -141,7 +64,7 @@ def _quotients(step: Step, x: Interval, dim: int, row: _Row, fmt: Format) -> Int
     if max(row.rho + row.alpha, row.sigma) > LIMIT:
         return step.compute_(direct.lo, direct.hi)
     ratio = 2.0 * math.atanh(row.rho) * inflate(8)  # log((1 + rho) / (1 - rho))
-    least, most = _log_odds(x, dim, row.u)
+    least, most = log_odds(x, dim, row.u)
     low, high = torch.sigmoid(-(most + ratio)), torch.sigmoid(-(least - ratio))
     relative = 2.0 * n * row.alpha + 2.0**-38
     absolute = 2.0 * row.alpha + TINY64 + (4.0 * fmt.eta if rounded else 0.0)
@@ -153,7 +76,7 @@ def _quotients(step: Step, x: Interval, dim: int, row: _Row, fmt: Format) -> Int
     return step.compute_(*_meet(direct, (low.clamp_(min=0.0), high)))
 
 
-def _logarithms(step: Step, x: Interval, dim: int, row: _Row, fmt: Format) -> Interval:
+def _logarithms(step: Step, x: Interval, dim: int, row: Row, fmt: Format) -> Interval:
     """d_i - log s, the sum and its logarithm rounded to ``fmt`` besides; stored.
 
     log s - log sum E_j lies between the logarithms of (1 -+ (rho + n alpha)) (1 -+ sigma), since
@@ -170,7 +93,7 @@ def _logarithms(step: Step, x: Interval, dim: int, row: _Row, fmt: Format) -> In
         s = step.round_(s.lo.clone(), s.hi.clone(), fmt)
         shift = fmt.unit_roundoff
         relative, absolute = relative + shift, absolute + fmt.eta
-    log = _function(step, "log", s, torch.log)
+    log = function(step, "log", s, torch.log)
     if rounded:
         log = step.round_(log.lo, log.hi, fmt)
     direct = Interval(row.d.lo - log.hi, row.d.hi - log.lo)
@@ -181,7 +104,7 @@ def _logarithms(step: Step, x: Interval, dim: int, row: _Row, fmt: Format) -> In
     own = (relative / (1.0 - relative) * largest).add_(2.0 * absolute + 2.0**-40)
     over = math.log1p(spread) + math.log1p(row.sigma) + math.log1p(shift)
     under = math.log1p(-spread) + math.log1p(-row.sigma) + math.log1p(-shift)
-    least, most = _log_odds(x, dim, row.u)
+    least, most = log_odds(x, dim, row.u)
     low = -torch.nn.functional.softplus(most, threshold=40.0)
     high = -torch.nn.functional.softplus(least, threshold=40.0)
     low, high = widen(low, high, 2.0**-40, OWN)
@@ -190,24 +113,20 @@ def _logarithms(step: Step, x: Interval, dim: int, row: _Row, fmt: Format) -> In
 
 def _enclose_softmax(step: Step, x: Interval, dim: int, dtype: Any = None) -> Interval:
     dim %= x.lo.dim()
-    row = _row(step, x, dim)
+    row = row_of(step, x, dim)
     found = _quotients(step, x, dim, row, step.intermediate)
-    if _partials16(step) and dim < x.lo.dim() - 1:
+    if partials16(step) and dim < x.lo.dim() - 1:
         found = hull(found, _quotients(step, x, dim, row, step.storage))
     return found
 
 
 def _enclose_log_softmax(step: Step, x: Interval, dim: int, dtype: Any = None) -> Interval:
     dim %= x.lo.dim()
-    row = _row(step, x, dim)
+    row = row_of(step, x, dim)
     found = _logarithms(step, x, dim, row, step.intermediate)
-    if _partials16(step) and dim == x.lo.dim() - 1:
+    if partials16(step) and dim == x.lo.dim() - 1:
         found = hull(found, _logarithms(step, x, dim, row, step.storage))
     return found
-
-
-def _partials16(step: Step) -> bool:
-    return step.arithmetic.partials16 and step.storage.dtype.itemsize == 2
 
 
 def _check(x: Any, dim: int, dtype: Any = None) -> None:
@@ -285,6 +204,7 @@ SOFTMAX = Op(
     lemma=_LEMMA,
     call=torch.softmax,
     enclose=_enclose_softmax,
+    relate=relate_softmax,
     exact=_exact_softmax,
     cases=_cases,
     check=_check,
@@ -300,6 +220,7 @@ LOG_SOFTMAX = Op(
     lemma=_LEMMA,
     call=torch.log_softmax,
     enclose=_enclose_log_softmax,
+    relate=relate_log_softmax,
     exact=_exact_log_softmax,
     cases=_cases,
     check=_check,

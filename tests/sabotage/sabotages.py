@@ -14,6 +14,9 @@ SUMMATION = "errbound.number.summation"
 INTERVAL = "errbound.number.interval"
 SHAPES = "errbound.ops._shapes"
 SOFTMAX, TRANSPOSED = "errbound.ops.softmax", "errbound.ops.conv_transpose"
+CORE = "errbound.ops._softmax"
+"""What softmax and log-softmax share."""
+
 NORMAL, HALF = TORCH_CPU.sums["float32"], TORCH_CPU.sums["bfloat16"]
 NEAREST = "    return x.add_(s).sub_(s)\n"
 POINTS = "if x.lo is not x.hi or acc.input_absolute:"
@@ -129,19 +132,19 @@ SABOTAGES: dict[str, tuple[Fault, ...]] = {
     ),
     "softmax: x - max taken as exact": (
         Edit(
-            SOFTMAX,
+            CORE,
             "low, high = x.lo - (above - x.lo) * u, x.hi + (above - x.hi) * u",
             "low, high = x.lo, x.hi",
         ),
     ),
     "softmax: the sum taken as exact": (
-        Edit(SOFTMAX, "sigma = float(bound.magnitude + bound.signed)", "sigma = 0.0"),
+        Edit(CORE, "sigma = float(bound.magnitude + bound.signed)", "sigma = 0.0"),
     ),
     "softmax: stored exponentials left out": (
-        Edit(SOFTMAX, "if _partials16(step) and dim < x.lo.dim() - 1:", "if False:"),
+        Edit(SOFTMAX, "if partials16(step) and dim < x.lo.dim() - 1:", "if False:"),
     ),
     "log-softmax: stored sum left out": (
-        Edit(SOFTMAX, "if _partials16(step) and dim == x.lo.dim() - 1:", "if False:"),
+        Edit(SOFTMAX, "if partials16(step) and dim == x.lo.dim() - 1:", "if False:"),
     ),
     "log-softmax: errors relative to the result": (
         Edit(
