@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,7 @@ from errbound.number import format_named
 from errbound.program import trace
 from errbound.report.files import write_whole
 from errbound.report.run import Run, load_run
-from errbound.session import Inputs, Progress, Session, Source
+from errbound.session import Inputs, Progress, Session, Source, radius_of
 from errbound.verdict import EFFORTS
 
 __all__ = ["Run", "certify", "export", "load_run"]
@@ -33,12 +33,13 @@ def certify(
     arithmetic: str = "torch-cpu",
     labels: Tensor | npt.NDArray[Any] | None = None,
     output: str | None = None,
-    batch_size: int = 256,
+    batch_size: int | None = None,
     *,
     model16: nn.Module | ExportedProgram | None = None,
     on: str = "output",
     effort: str = "normal",
     time_limit: float | None = None,
+    radius: float | Literal["pixel"] = 0.0,
     preprocess: Preprocess | None = None,
     offset: int = 0,
     limit: int | None = None,
@@ -57,12 +58,16 @@ def certify(
         arithmetic: an execution model, as ``errbound arithmetics`` lists them.
         labels: (N,) class indices, for accuracies; a data set brings its own.
         output: which output to certify if the model returns several ("0", "logits").
-        batch_size: of the observed runs; kernels may depend on it.
+        batch_size: of the observed runs; kernels may depend on it. None: 256, or 32 at effort
+            "max", so that an interruption loses little.
         model16: M16 is this model, with its own weights, instead of ``model`` rounded.
         on: "output", or "softmax" of it: what the certificate is about.
         effort: what follows for undecided samples: "fast" nothing, "normal" the backward pass and
             the refinement of inner nodes, "max" also the optimisation of slopes.
         time_limit: seconds per undecided sample, after which its bounds stay as they are.
+        radius: certify all inputs within this distance of each sample, in every value and in the
+            units of the data (of images in bytes: divided by 255), before ``preprocess``; "pixel"
+            is 0.5/255. Runs, and what is called observed, are of the samples themselves.
         preprocess: applied in binary32, outside the program that is analysed.
         offset: first sample; ``limit``: number of samples, None for all.
         out: a run directory to write, as the command line does; ``resume`` or ``overwrite`` one.
@@ -85,7 +90,13 @@ def certify(
         raise InputError(f"effort={effort!r}: choose {', '.join(EFFORTS)}")
     session = Session(
         _source(model),
-        Inputs(dataset_of(inputs, labels), preprocess or Preprocess(), offset, limit),
+        Inputs(
+            dataset_of(inputs, labels),
+            preprocess or Preprocess(),
+            offset,
+            limit,
+            radius=radius_of(radius),
+        ),
         fmt,
         machine,
         output,

@@ -27,6 +27,14 @@ def numbers(ctx: click.Context, param: click.Parameter, value: str) -> tuple[flo
         ) from None
 
 
+def radius(ctx: click.Context, param: click.Parameter, value: str) -> float | str:
+    """Parse "0.01" or "pixel"; the session says which numbers are radii."""
+    try:
+        return value if value == "pixel" else float(value)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is no number and not 'pixel'") from None
+
+
 def model_options(command: _Command) -> _Command:
     """Add ``--arch`` and ``--trust-pickle``."""
     for option in (

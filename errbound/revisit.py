@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import copy
+from functools import partial
 from typing import Any
 
 from errbound.arithmetic import arithmetic_named
@@ -47,6 +49,7 @@ def reopen(
             s["data"]["offset"],
             s["data"]["samples"],
             DataSpec(**s["data"]["spec"]),
+            s["radius"],
         ),
         format_named(s["format"]),
         arithmetic_named(s["arithmetic"]["name"]),
@@ -55,6 +58,7 @@ def reopen(
         source16=_source(other, "--arch16", arch16 or arch, trust_pickle) if other else None,
         softmax=s["model"]["on"] == "softmax",
         effort=s["effort"],
+        limit=s["time_limit"],
     )
     now = session.header["facts"]["model"]
     for name in SAME:
@@ -79,7 +83,12 @@ def explain_sample(session: Session, index: int) -> Explanation:
         )
     start = window.start + (index - window.start) // session.batch_size * session.batch_size
     stop = min(start + session.batch_size, window.stop)
-    return explain(session.certifier, session.inputs.batch(start, stop), index - start)
+    x, around = session.inputs.batch(start, stop), session.inputs.around(start, stop)
+    certifier = session.certifier
+    if around is not None:  # explain() runs its batch: of the balls
+        certifier = copy(certifier)
+        certifier.batch_of = partial(certifier.batch_of, around=around)  # type: ignore[method-assign]
+    return explain(certifier, x, index - start)
 
 
 def _source(facts: dict[str, Any], option: str, arch: str | None, trust: bool) -> Source:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -29,6 +30,26 @@ from errbound.verdict import EFFORTS, Batch, Certifier, Pair, Shadowed, Shadower
 
 Progress = Callable[[int, int], None]
 """Told (samples done, samples in all): once at the start and after each batch."""
+
+BATCH = {"fast": 256, "normal": 256, "max": 32}
+"""Samples per batch where nothing else is asked for, by effort: a killed run loses one batch."""
+
+PIXEL = 0.5 / 255
+"""Half a step of 8-bit pixels that were divided by 255: what ``radius="pixel"`` means."""
+
+
+def radius_of(given: float | str) -> float:
+    """The radius that "pixel" or a number says.
+
+    Raises ``InputError`` unless it is 0 or more and finite.
+    """
+    try:
+        radius = PIXEL if given == "pixel" else float(given)
+    except ValueError:
+        radius = math.nan
+    if not 0.0 <= radius < math.inf:
+        raise InputError(f"a radius of {given}: choose 'pixel' or a number, 0 or more")
+    return radius
 
 
 @dataclass(frozen=True)
@@ -59,7 +80,12 @@ class Source:
 class Inputs:
     """The samples to certify: a window of a data set, preprocessed in binary32.
 
-    ``spec`` says how the data were asked for, where a run is to reopen them.
+    Attributes:
+        data: the data set; ``preprocess``: applied to it.
+        offset: first sample; ``limit``: number of samples, None for all.
+        spec: how the data were asked for, where a run is to reopen them.
+        radius: of the ball around each sample that is certified as a whole, in the units of the
+            data, before mean and std; 0: the samples alone.
 
     Raises ``InputError`` for a window without samples.
     """
@@ -69,6 +95,7 @@ class Inputs:
     offset: int = 0
     limit: int | None = None
     spec: DataSpec | None = None
+    radius: float = 0.0
 
     @property
     def window(self) -> range:
@@ -83,6 +110,12 @@ class Inputs:
     def batch(self, start: int, stop: int) -> Tensor:
         """Samples ``start:stop``, binary32, (stop - start, *shape)."""
         return self.preprocess(self.data.batch(start, stop))
+
+    def around(self, start: int, stop: int) -> tuple[Tensor, Tensor] | None:
+        """Ends of the balls of samples ``start:stop``, each as :meth:`batch`; None at radius 0."""
+        if not self.radius:
+            return None
+        return self.preprocess.ends(self.data.batch(start, stop), self.radius)
 
     def labels(self, start: int, stop: int) -> list[int] | None:
         """Their labels, if the data have any."""
@@ -104,13 +137,14 @@ class Session:
         fmt: Format,
         arithmetic: Arithmetic,
         output: str | None = None,
-        batch_size: int = 256,
+        batch_size: int | None = None,
         *,
         source16: Source | None = None,
         softmax: bool = False,
         effort: str = "normal",
         limit: float | None = None,
     ) -> None:
+        batch_size = BATCH[effort] if batch_size is None else batch_size
         if batch_size < 1:
             raise InputError(f"a batch size of {batch_size}: choose 1 or more")
         self.inputs = inputs
@@ -131,7 +165,7 @@ class Session:
             )
         stages = EFFORTS[effort]
         self.certifier = Certifier(pair.m32, pair.m16, fmt, arithmetic, stages, limit)
-        self.effort = effort
+        self.effort, self.limit = effort, limit
         self.batch_size = self.certifier.batch or batch_size
         if softmax and not self.has_classes:
             raise InputError("softmax needs an output of two or more classes, (N, classes)")
@@ -228,7 +262,7 @@ class Session:
             start = starts[number]
             stop = min(start + self.batch_size, self.window.stop)
             x = self.inputs.batch(start, stop)
-            batch = self.certifier.batch_of(x)
+            batch = self.certifier.batch_of(x, None, self.inputs.around(start, stop))
             if batch.escapes:
                 self._escaped(batch, x, start, out)
             record = keep(batch, number, start, self.inputs.labels(start, stop))
@@ -289,6 +323,11 @@ class Session:
             notes += [f"M16: {note}" for note in source16.notes]
         if self.batch_size != asked:
             notes.append(f"the model takes batches of {self.batch_size} only")
+        if EFFORTS[self.effort] and not self.certifier.cascade.stages:
+            notes.append(
+                "samples cannot be analysed apart, for what is computed depends on the size of "
+                "the batch: no stage follows the forward enclosure"
+            )
         return {
             "format": pair.format.name,
             "arithmetic": {
@@ -297,10 +336,11 @@ class Session:
                 "probed": arithmetic.probed,
                 "observed": _observed(arithmetic, pair.format),
             },
-            "scope": "these inputs, any order of summation"
-            + ("" if arithmetic.probed else "; the arithmetic is assumed, not probed"),
+            "scope": _scope(self.inputs.radius, arithmetic),
             "batch_size": self.batch_size,
             "effort": self.effort,
+            "time_limit": self.limit,
+            "radius": self.inputs.radius,
             "model": {
                 **source.facts(),
                 "program_m32": pair.m32.digest,
@@ -324,6 +364,15 @@ class Session:
             "versions": versions(),
             "machine": machine(),
         }
+
+
+def _scope(radius: float, arithmetic: Arithmetic) -> str:
+    """What the claims are limited to, in words."""
+    these = "these inputs"
+    if radius:
+        these = f"all inputs within {radius!r} of these (in every value, before mean and std)"
+    assumed = "" if arithmetic.probed else "; the arithmetic is assumed, not probed"
+    return f"{these}, any order of summation{assumed}"
 
 
 def _observed(arithmetic: Arithmetic, fmt: Format) -> str:

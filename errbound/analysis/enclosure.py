@@ -75,7 +75,9 @@ class Encloser:
         samples = box.shape[0]
         finite = torch.isfinite(box.lo) & torch.isfinite(box.hi)
         overflow = torch.where(finite.reshape(samples, -1).all(dim=1), -1, 0)
-        certain = overflow == 0
+        # Beyond the range at both ends; NaN counts, as it does in one run.
+        beyond = (box.lo == torch.inf) | (box.hi == -torch.inf) | box.lo.isnan()
+        certain = beyond.reshape(samples, -1).any(dim=1)
         storage_of = self.program.storage
         start = box
         if not bool(finite.all()):

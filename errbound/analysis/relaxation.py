@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 from errbound.arithmetic import TORCH_CPU
-from errbound.number import Interval, inflate
+from errbound.number import Interval, down, inflate, up
 from errbound.ops import Centred, Functionals, Relation, Step
 from errbound.program import Node, Program
 from errbound.program.graph import refs
@@ -145,8 +145,8 @@ class Trace:
         places = mask.nonzero()
         if not len(places):
             return
-        low = (relation.offset.lo - relation.spread).expand(shape).clone()
-        high = (relation.offset.hi + relation.spread).expand(shape).clone()
+        low = down(relation.offset.lo - relation.spread).expand(shape).clone()
+        high = up(relation.offset.hi + relation.spread).expand(shape).clone()
         for chunk in _chunks(places, max(1, CELLS // max(x.lo[0].numel(), 1))):
             g = _units(chunk, shape, self.dtype)
             offset = Interval(*(end[tuple(chunk.t())] for end in _ends(relation.offset, shape)))
@@ -158,8 +158,10 @@ class Trace:
             high[at] = torch.minimum(high[at], hi)
         if relation.finish is not None:
             box = relation.finish(low, high)
+        elif relation.gap is not None:
+            box = Interval(down(low - relation.gap), up(high + relation.gap))
         else:
-            box = Interval(*_beyond(Interval(low, high), relation.gap))
+            box = Interval(low, high)
         lo, hi = torch.maximum(x.lo, box.lo), torch.minimum(x.hi, box.hi)
         sane = lo <= hi  # of samples out of range, whose ends mean nothing, both are kept
         x.lo.copy_(torch.where(sane, lo, x.lo))
@@ -203,9 +205,9 @@ class Trace:
             full = spread.expand(entry.value.shape)
             own_error = g.of(full).mul(g.value.double()).flatten(1).sum(1) * own
             low, high = low - own_error, high + own_error
-        low, high = low + offset.lo, high + offset.hi
-        slack = (low.abs() + high.abs()) * 2.0**-50
-        return low - slack, high + slack
+        # Sums may cancel: their roundings are relative to the summands.
+        slack = (low.abs() + high.abs() + offset.lo.abs() + offset.hi.abs()) * 2.0**-50
+        return low + offset.lo - slack, high + offset.hi + slack
 
     def _walk(self, pending: dict[int, Functionals]) -> tuple[Tensor, Tensor]:
         some = next(iter(pending.values()))
@@ -251,7 +253,9 @@ class Trace:
         x, relation, c = entry.value, entry.relation, entry.value.ball.mid
         slope, reach = torch.zeros_like(c), 0.0
         lo, hi = x.lo - c, x.hi - c
-        radius = own = torch.zeros_like(c)
+        own = torch.zeros_like(c)
+        # Of the differences that are rounded; their sums may cancel.
+        size = torch.maximum(lo.abs(), hi.abs())
         if relation is not None:
             low, high = _beyond(relation.offset, relation.gap)
             low, high = low - c, high - c
@@ -260,14 +264,16 @@ class Trace:
                 slope = entry.slope.double()
             rest = 1.0 - slope  # exact: slopes are binary32 numbers
             lo, hi = rest * lo + slope * low, rest * hi + slope * high
+            size = rest * size + slope * torch.maximum(low.abs(), high.abs())
+            reach = sum(float(t.ball.rad.flatten(1).sum(1).max()) for t, _ in relation.terms)
             if relation.spread is not None:
                 own = relation.spread * slope * self._own(relation, dtype)
-            reach = sum(float(t.ball.rad.flatten(1).sum(1).max()) for t, _ in relation.terms)
+                # The product of a coefficient with a slope may underflow before it is pulled.
+                reach += float(relation.spread.expand(x.shape).flatten(1).sum(1).max())
             if relation.gap is not None or relation.offset.lo is not relation.offset.hi:
-                # Differences of numbers of the size of c were rounded.
-                radius = c.abs() * (slope != 0)
+                size = size + slope * c.abs()  # ends of v - y were rounded, too
         middle = (lo + hi) * 0.5
-        radius = (radius + torch.maximum(lo.abs(), hi.abs())) * 2.0**-49 + own
+        radius = size * 2.0**-49 + own
         radius = (radius + torch.maximum(hi - middle, middle - lo)) * inflate(16)
         # In the coefficients' dtype: the middle is rounded, and so are products and sums.
         eps = float(torch.finfo(dtype).eps)
@@ -276,6 +282,11 @@ class Trace:
         radius = radius + (middle - near).abs() + near.abs() * gamma
         radius = radius * (1.0 + gamma + 4.0 * eps)
         tiny = TINY[dtype] * (1.0 + reach)
+        if dtype is not torch.float64:
+            # Upward: a coefficient may be large where the radius is a subnormal number.
+            single = radius.to(dtype)
+            above = torch.nextafter(single, torch.full_like(single, torch.inf))
+            radius = torch.where(radius > 0, above, single)
         return Noise(slope.to(dtype), near.to(dtype), radius.to(dtype), tiny)
 
     def _add(self, name: str, value: Centred, relation: Relation | None) -> Centred:

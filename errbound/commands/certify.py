@@ -10,7 +10,7 @@ import click
 
 from errbound.commands._common import Interrupted, complain, rows, say, source
 from errbound.errors import InputError
-from errbound.options import data_options, model_options, numbers
+from errbound.options import data_options, model_options, numbers, radius
 
 if TYPE_CHECKING:
     from errbound.data import DataSpec
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 @click.option("--limit", type=int, metavar="N", help="Certify N samples only.")
 @click.option("--offset", type=int, default=0, metavar="N", help="Start at sample N.")
 @click.option(
-    "--batch-size", type=int, default=256, show_default=True, metavar="N", help="Of the runs."
+    "--batch-size", type=int, metavar="N", help="Of the runs.  [256; 32 with --effort max]"
 )
 @click.option("--output", metavar="NAME", help="Which output, if the model returns several.")
 @click.option(
@@ -66,13 +66,21 @@ if TYPE_CHECKING:
     type=click.Choice(["fast", "normal", "max"]),
     default="normal",
     show_default=True,
-    help="How long undecided samples are tried.",
+    help="How hard undecided samples are tried: max also improves slopes.",
 )
 @click.option(
     "--time-limit",
     type=click.FloatRange(0.0),
     metavar="S",
     help="Seconds per undecided sample.  [none]",
+)
+@click.option(
+    "--radius",
+    "reach",
+    callback=radius,
+    default="0",
+    metavar="R",
+    help="Certify all inputs within R of each, before mean and std; pixel: 0.5/255.",
 )
 @click.option("--out", metavar="DIR", help="Run directory.  [runs/MODEL-DATA-FORMAT]")
 @click.option("--resume", is_flag=True, help="Continue the run in the directory.")
@@ -119,10 +127,11 @@ def certify(
     std: tuple[float, ...],
     limit: int | None,
     offset: int,
-    batch_size: int,
+    batch_size: int | None,
     output: str | None,
     effort: str,
     time_limit: float | None,
+    reach: float | str,
     out: str | None,
     resume: bool,
     overwrite: bool,
@@ -148,6 +157,8 @@ def certify(
       errbound certify model.pt --data samples.npz --fail-under 0.99 --json
       errbound certify model.pt --data mnist --model16 half.pt --on softmax
       errbound certify model.pt --data mnist --limit 20 --shadow 20
+      errbound certify model.pt --data mnist --effort max --time-limit 10
+      errbound certify model.pt --data mnist --radius pixel
 
     \b
     Exit status:
@@ -162,7 +173,7 @@ def certify(
 
     from errbound.data import Preprocess
     from errbound.report.terminal import Bar, table
-    from errbound.session import Inputs, Session
+    from errbound.session import Inputs, Session, radius_of
 
     if threads is not None:
         torch.set_num_threads(threads)
@@ -170,7 +181,7 @@ def certify(
     samples = data.open()
     session = Session(
         source(model, arch, trust_pickle),
-        Inputs(samples, Preprocess(mean, std), offset, limit, data),
+        Inputs(samples, Preprocess(mean, std), offset, limit, data, radius_of(reach)),
         row,
         execution,
         output,
@@ -185,6 +196,7 @@ def certify(
     parts = [Path(model).stem, Path(samples.name).stem, row.name]
     parts += [execution.name] if execution.name != "torch-cpu" else []
     parts += ["softmax"] if on == "softmax" else []
+    parts += [f"radius-{reach}"] if reach else []
     shadowed = ""
     folder = Path(out or f"runs/{'-'.join(parts)}")
     with Bar("certifying", shown=not quiet) as bar:

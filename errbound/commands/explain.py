@@ -26,9 +26,10 @@ def explain(
 ) -> int:
     """Say why a sample of RUN got its verdict.
 
-    Prints margin, bound, the two classes, the widths of every node's intervals, the first node
-    where cells split and where widths grow most; writes a figure. Model and data are loaded again
-    from the files that the run names, and must be the same.
+    Prints the stage that decided, margin, bound, the two classes, the widths of every node's
+    intervals in the forward stage, the first node where cells split and where widths grow most;
+    writes a figure. Model and data are loaded again from the files that the run names, and must be
+    the same; effort, time limit and radius are those of the run.
 
     \b
     Examples:

@@ -1,6 +1,7 @@
 """A labelled set of samples, kept compact and turned into binary32 tensors batch by batch."""
 
 import hashlib
+import math
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy.typing as npt
 import torch
 
 from errbound.errors import InputError
+from errbound.number import down, up
 
 Inputs = npt.NDArray[np.uint8] | npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
@@ -151,6 +153,37 @@ class Preprocess:
         """
         mean, std = self._per_channel("mean", self.mean, x), self._per_channel("std", self.std, x)
         return (x - mean) / std
+
+    def ends(self, x: torch.Tensor, radius: float) -> tuple[torch.Tensor, torch.Tensor]:
+        """Smallest and largest preprocessed input of the ball of a radius around each sample.
+
+        The ball around a sample: every tensor of binary32 numbers x' with |x'_k - x_k| <= R in
+        every place k, R the decimal that was written for ``radius`` or the binary64 number itself.
+        The ends returned have l_k <= self(x')_k <= h_k for all of them:
+
+        - R <= r, the binary64 number after ``radius``: a decimal is read to nearest.
+        - x + r, rounded to nearest in binary64, lies at most half a step below; the next binary64
+          number is not below x + r. Taken to binary32 it is rounded to nearest; where that goes
+          down, the next binary32 number is taken. So x' <= x + R <= h' for the end h' before
+          preprocessing, and l' <= x' likewise.
+        - x -> fl(x - mean) and y -> fl(y / std), std > 0, are nondecreasing: exact difference and
+          quotient are, and so is rounding to nearest. Both take the same values everywhere, for
+          they are single IEEE 754 operations. So self(l')_k <= self(x')_k <= self(h')_k.
+
+        Args:
+            x: float32 (n, C, ...), before preprocessing.
+            radius: in the units of x, 0 <= radius < infinity.
+
+        Returns:
+            Two tensors shaped as x, float32; infinite where the range of binary32 is left.
+        """
+        r = math.nextafter(radius, math.inf)
+        low, high = down(x.double() - r), up(x.double() + r)
+        lo, hi = low.float(), high.float()
+        beyond = torch.full_like(lo, torch.inf)
+        lo = torch.where(lo.double() > low, torch.nextafter(lo, -beyond), lo)
+        hi = torch.where(hi.double() < high, torch.nextafter(hi, beyond), hi)
+        return self(lo), self(hi)
 
     @staticmethod
     def _per_channel(option: str, values: tuple[float, ...], x: torch.Tensor) -> torch.Tensor:

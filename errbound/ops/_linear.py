@@ -83,8 +83,10 @@ def related_windows(
     fan_in: int,
     divisors: Sequence[Sequence[float | Tensor]],
     pull: Pull,
+    length: int,
 ) -> Relation:
-    """The relation that goes with ``window_sums``; ``pull`` transposes the sums, undivided.
+    """The relation that goes with ``window_sums``; ``pull`` transposes the sums, undivided,
+    with at most ``length`` additions to one coefficient: so many windows hold one entry.
 
     y is the sum over the product n of the divisors of the first way; every way divides by the same
     product, with as many roundings as it has divisors, each of u |y| (1 + u) + eta at most.
@@ -105,7 +107,7 @@ def related_windows(
     for n in divisors[0]:
         by = by / n
     if not divisors[0]:
-        found = _related(x, sums, pull, fan_in, None, step.store_)
+        found = _related(x, sums, pull, length, None, step.store_)
         lo, hi = sums.ends()
         return _with_gap(found, step.gap(torch.maximum(lo.abs(), hi.abs())))
     u = 0.0 if step.arithmetic.exact else middle.unit_roundoff
@@ -125,7 +127,7 @@ def related_windows(
         ((x, lambda g: pull(g.times(factor.expand(1, *centre.shape[1:])))),),
         Interval(centre - error, centre + error),
         spread,
-        fan_in + 2,
+        length + 2,
         step.gap(size + error),
         step.store_,
     )

@@ -5,7 +5,7 @@ them (their *centres*), a relation says of every execution
 
     y = sum_k M_k (x_k - c_k) + o,   offset.lo <= o <= offset.hi,   |v - y| <= gap,
 
-where the maps M_k are known exactly and ``spread`` bounds |sum_k M_k (x_k - c_k)|. A functional of
+where the maps M_k are known exactly and ``spread`` bounds sum_k |M_k| |x_k - c_k|. A functional of
 v becomes a functional of the x_k by the transposed maps. The definers here give the relation of
 operators of one shape; those that are not exact build on the bounds that enclose them.
 """
@@ -107,11 +107,11 @@ class Functionals:
 
     def plus(self, other: Functionals, shape: Sequence[int]) -> Functionals:
         """The sum of two functionals of one node; windows grow to what both see."""
-        if self.corner is None or other.corner is None:
+        # Along paths of one stride all pairs of windows are equally far apart; others are whole.
+        if self.corner is None or other.corner is None or not _alike(self.corner - other.corner):
             a, b = self.whole(shape), other.whole(shape)
             return replace(a, value=a.value + b.value)
         corner = torch.minimum(self.corner, other.corner)
-        # Both windows descend from one entry along paths of one stride: their offset is fixed.
         sizes = [
             (p.corner[0] - corner[0] + torch.tensor(p.value.shape[-2:])).tolist()
             for p in (self, other)
@@ -121,9 +121,7 @@ class Functionals:
 
         def grown(part: Functionals) -> Tensor:
             assert part.corner is not None
-            before = part.corner - corner
-            assert bool((before == before[0]).all())
-            top, left = before[0].tolist()
+            top, left = (part.corner - corner)[0].tolist()
             h, w = part.value.shape[-2:]
             return functional.pad(part.value, (left, width - left - w, top, height - top - h))
 
@@ -141,8 +139,15 @@ class Functionals:
         return torch.where(inside, places, height * width).flatten(1)
 
 
+def _alike(rows: Tensor) -> bool:
+    return bool((rows == rows[:1]).all())
+
+
 Pull = Callable[[Functionals], Functionals]
-"""A transposed map: functionals of y become functionals of an operand."""
+"""A transposed map: functionals of y become functionals of an operand.
+
+Windows that reach beyond the image are zero there, as ``times`` leaves them.
+"""
 
 
 @dataclass(frozen=True)
@@ -152,7 +157,8 @@ class Relation:
     Attributes:
         terms: the activation operands, each with the transposed map of M_k.
         offset: bounds of o, own errors included.
-        spread: bound of |sum_k M_k (x_k - c_k)|; None where it is 0.
+        spread: bound of sum_k |M_k| |x_k - c_k|, where a coefficient that is computed as a sum
+            counts with the magnitudes of its terms; None where it is 0.
         length: bound of the number of roundings in one coefficient that a transposed map returns
             (a sum of n products: n; 0 where it only moves them).
         gap: bound of |v - y|; None where it is 0.
@@ -294,7 +300,8 @@ def piecewise(
     shift = slope * x.ball.mid
     exact = (slope == 1.0) & (lo == 0.0) & (hi == 0.0)  # f(x) = x: nothing is rounded
     exact |= (slope == 0.0) & (lo == hi)
-    own = torch.where(exact, 0.0, size * (16.0 * 2.0**-53) + TINY64)
+    # The centre, and with it the shift, may be far from an interval that was narrowed.
+    own = torch.where(exact, 0.0, (size + shift.abs()) * (16.0 * 2.0**-53) + TINY64)
     offset = Interval(lo + shift - own, hi + shift + own)
     return Relation(((x, scaled(slope)),), offset, slope.abs() * x.ball.rad * inflate(4), 1)
 

@@ -134,7 +134,14 @@ def _relate(
         return replace(g, value=flat[..., :-1].reshape(-1, *x.shape[1:]))
 
     return related_windows(
-        step, x, _adder(index), index.shape[-1], divisors, dense(out.shape[1:], pull)
+        step,
+        x,
+        _adder(index),
+        index.shape[-1],
+        divisors,
+        dense(out.shape[1:], pull),
+        # Not the size of a window: adaptive pooling may have more windows than pixels.
+        int(torch.bincount(places, minlength=height * width + 1)[:-1].max()),
     )
 
 

@@ -82,7 +82,7 @@ def _relate(
         return replace(g, value=whole)
 
     return related_windows(
-        step, x, add, _count(x.shape, dims), divisors, dense(out.shape[1:], pull)
+        step, x, add, _count(x.shape, dims), divisors, dense(out.shape[1:], pull), 0
     )
 
 

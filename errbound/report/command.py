@@ -33,5 +33,10 @@ def command(facts: Record) -> str:
     words += [f"--{name}={','.join(map(repr, data[name]))}" for name in ("mean", "std")]
     words += ["--offset", data["offset"], "--limit", data["samples"]]
     words += ["--batch-size", facts["batch_size"], "--output", model["output"]]
-    words += ["--on", model.get("on", "output"), "--threads", facts["machine"]["threads"]]
+    words += ["--on", model.get("on", "output"), "--effort", facts["effort"]]
+    if facts["time_limit"] is not None:
+        words += ["--time-limit", repr(facts["time_limit"])]
+    if facts["radius"]:
+        words += ["--radius", repr(facts["radius"])]
+    words += ["--threads", facts["machine"]["threads"]]
     return shlex.join(map(str, words))

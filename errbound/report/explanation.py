@@ -14,6 +14,7 @@ from rich.table import Table
 
 from errbound.report.decimals import lower, upper
 from errbound.report.run import Run
+from errbound.report.terminal import STAGES
 from errbound.verdict import Explanation, NodeWidth, Verdict
 
 WIDTH = 96
@@ -26,6 +27,11 @@ def explained(run: Run, index: int, found: Explanation) -> str:
     model = Path(s["model"]["path"] or s["model"]["kind"]).name
     data, name = s["data"]["name"], s["arithmetic"]["name"]
     console.print(f"{model}, {data} sample {index}, {s['format']} against float32, {name}")
+    if s["radius"]:
+        console.print(
+            f"and all inputs within {s['radius']!r} of it (in every value, before mean and std); "
+            "runs are of the sample itself"
+        )
     console.print()
     for line in _reason(found, s["format"]):
         console.print(line)
@@ -49,6 +55,7 @@ def _reason(found: Explanation, fmt: str) -> Iterator[str]:
     yield f"{verdict}: {_MEANING[verdict]}"
     if verdict is Verdict.DOMAIN:
         return
+    yield _stage(found)
     seen, proved = float(b.observed_delta[0]), float(b.proved_delta[0])
     yield f"Largest observed delta {seen:.4g}; proved delta {_up(proved)}."
     if b.overflow_node[0]:
@@ -57,6 +64,11 @@ def _reason(found: Explanation, fmt: str) -> Iterator[str]:
             "on nothing is enclosed, so nothing can be proved."
         )
     if found.winner < 0:
+        if verdict is Verdict.PROVED:  # a later stage, where the forward one left the range
+            yield (
+                f"The winner leads by at least {_down(b.margin_lower[0])} in every execution of "
+                f"float32, and by at least {_down(b.pairwise[0])} in every one of {fmt}."
+            )
         return
     first, second = found.winner, found.rival
     yield (
@@ -69,13 +81,30 @@ def _reason(found: Explanation, fmt: str) -> Iterator[str]:
         return
     yield f"Class {first} wins every execution of float32, by at least {_down(gamma)}."
     lo, hi = found.outputs["M16"]
-    yield (
+    lead, forward = float(b.pairwise[0]), lo[first] - hi[second]
+    enough = "enough" if lead > 0 else "not enough, it must be above 0"
+    ends = (
         f"In {fmt}, class {first} is at least {_down(lo[first])} and its closest rival {second} at "
-        f"most {_up(hi[second])}: it leads by at least {_down(b.pairwise[0])} "
-        f"({'enough' if float(b.pairwise[0]) > 0 else 'not enough, it must be above 0'})."
+        f"most {_up(hi[second])}"
     )
+    if lead > forward:  # rounded down, the forward lead is not
+        yield (
+            f"{ends}, by the forward stage. Differences followed back to the input show more: it "
+            f"leads by at least {_down(lead)} ({enough})."
+        )
+    else:
+        yield f"{ends}: it leads by at least {_down(lead)} ({enough})."
     holds = "holds" if gamma > 2 * delta else "does not hold"
     yield f"The classic condition, margin > 2 delta: {_down(gamma)} > 2 x {_up(delta)}, {holds}."
+
+
+def _stage(found: Explanation) -> str:
+    """Which stage decided, or which were tried."""
+    b = found.batch
+    if b.stage[0]:
+        return f"Decided by stage {b.stage[0]}: {STAGES[b.stage[0]]}."
+    tried = ", ".join(name for name in b.seconds if name != "run")
+    return f"Decided by no stage; tried: {tried}."
 
 
 _MEANING = {

@@ -15,7 +15,7 @@ from typing import Any
 
 from errbound.report.decimals import upper
 from errbound.report.journal import Record, Records
-from errbound.verdict import Overflow, Verdict
+from errbound.verdict import EFFORTS, Overflow, Verdict
 
 SCHEMA_VERSION = 1
 
@@ -42,11 +42,15 @@ class Tally:
         self.observed_max = -math.inf
         self.proved_max = -math.inf
         self.seconds = 0.0
+        self.stages = Counter[str]()
+        self.stage_seconds = Counter[str]()
 
     def add(self, record: Record) -> None:
         """Count the samples of one batch."""
         s = record["samples"]
         self.seconds += record["seconds"]
+        self.stage_seconds.update(record["stages"])
+        self.stages.update(s["stage"])
         self.samples += len(s["index"])
         self.verdicts.update(s["verdict"])
         self.overflow.update(s["overflow"])
@@ -75,6 +79,7 @@ class Tally:
         """The content of summary.json; None where there is nothing to say or no finite number."""
         classes = Verdict.NO_CLASSES not in self.verdicts
         labels = classes and self.labelled
+        measured = ("forward", *EFFORTS[facts["effort"]])
 
         def share(count: int, known: bool = classes) -> float | None:
             return count / self.samples if known else None
@@ -97,11 +102,13 @@ class Tally:
             "overflow": {str(o): self.overflow[o] for o in Overflow if o},
             "overflow_first_nodes": dict(self.overflow_nodes),
             **facts,
+            "stages": {name: self.stages[name] for name in ("input", "run", *measured)},
             "times": {
                 "seconds": round(self.seconds, 3),
                 "samples_per_second": round(self.samples / self.seconds, 1)
                 if self.seconds
                 else None,
+                "stages": {n: round(self.stage_seconds[n], 3) for n in ("run", *measured)},
             },
         }
 

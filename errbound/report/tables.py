@@ -22,7 +22,7 @@ from errbound.verdict import Batch, NodeSummary
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What is known of one sample; a row of samples.csv.
+    """What is known of one sample; a row of samples.csv. Proved bounds hold on its ball, if any.
 
     Attributes:
         index: in the data set.
@@ -31,13 +31,15 @@ class Sample:
             -1 without classes or outside the domain.
         margin: largest minus second largest output of the observed 32-bit run.
         margin_lower: lower bound of that margin over every execution of M32.
-        observed_delta: largest difference between the outputs of the two observed runs.
+        observed_delta: largest difference between the outputs of the two observed runs, which take
+            the sample itself also where a ball around it is certified.
         proved_delta: upper bound of it over every execution of M32 and of M16.
-        proved_delta16: the same with M32 taken as the one run made.
+        proved_delta16: the same with M32 taken as the one run made (on the sample itself).
         pairwise_lower: lower bound, over every execution of M16, of the distance from the class
             that wins every execution of M32 to its closest rival.
         verdict: "domain", "refuted", "overflow", "proved", "undecided" or "no classes".
-        stage: what decided: "input", "run", "forward"; "" if nothing did.
+        stage: what decided: "input", "run", "forward", "backward", "refined", "slopes"; "" if
+            nothing did.
         overflow: "proved absent", "possible", "observed", "certain"; "" outside the domain.
         overflow_node: the first node that may overflow, "M16:node"; "" if none.
     """
@@ -129,6 +131,7 @@ def keep(batch: Batch, number: int, start: int, labels: Sequence[int] | None) ->
         "batch": number,
         "samples": dict(zip(SAMPLE_COLUMNS, columns, strict=True)),
         "nodes": nodes,
+        "stages": batch.seconds,
     }
 
 

@@ -16,6 +16,7 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     TextColumn,
+    TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.table import Table
@@ -33,12 +34,24 @@ _MEANING = {
     "undecided": "no proof, no counterexample",
     "no classes": "the output is no vector of classes",
 }
+STAGES = {
+    "input": "NaN or infinity in the input",
+    "run": "the runs disagreed, or one left the range of its format",
+    "forward": "intervals of all executions, carried from the input to the output",
+    "backward": "differences of outputs, followed back to the input through linear relations",
+    "refined": "the same, once intervals of inner nodes were narrowed by the same pass",
+    "slopes": "the same, with slopes that gradient steps have improved",
+}
+"""What each stage looks at, in order."""
+
 _ORDER = ("proved", "undecided", "refuted", "overflow", "domain", "no classes")
 _ALWAYS = ("proved", "undecided", "refuted")
 
 
 class Bar:
-    """Progress with rate and time left, on a terminal; remembers how far the run is.
+    """Progress with rate, time spent and time left, on a terminal; remembers how far the run is.
+
+    The time spent moves on while a batch takes long.
 
     Attributes:
         what: what is being done, in a word.
@@ -54,6 +67,8 @@ class Bar:
             BarColumn(bar_width=None),
             MofNCompleteColumn(),
             TextColumn("{task.fields[rate]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
             TimeRemainingColumn(),
             console=console,
             disable=not shown or not console.is_terminal,
@@ -100,6 +115,8 @@ def table(run: Run) -> str:
     console.print()
     console.print(_verdicts(s))
     console.print(_measures(s))
+    console.print(decided(s))
+    console.print()
     lines = [*_shown(run), *s["model"]["notes"], *filter(None, [s["data"]["note"]])]
     if s["arithmetic"]["observed"].startswith("emulated"):
         lines.append(f"observed values are {s['arithmetic']['observed']}")
@@ -175,13 +192,34 @@ def measures(s: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "largest observed delta", _number(s["observed_delta_max"])
     yield "largest proved delta", _number(s["proved_delta_max"])
     if s["delta_ratio_samples"]:
+        ratio = "proved on ball / observed" if s["radius"] else "proved / observed"
         yield (
-            f"proved / observed delta, median of {s['delta_ratio_samples']:,}",
+            f"{ratio} delta, median of {s['delta_ratio_samples']:,}",
             _ratio(s["delta_ratio_median"]),
         )
         yield "the same, float32 as it ran", _ratio(s["delta16_ratio_median"])
     absent = s["overflow"]["proved absent"]
     yield "overflow proved absent", percent(absent, total)
+
+
+def stages(s: dict[str, Any]) -> Iterator[tuple[str, int, float | None, str]]:
+    """Stage, samples that it decided, its seconds if they are measured, and what it does.
+
+    Those that decided nothing and took no time are left out.
+    """
+    for name, count in s["stages"].items():
+        spent = s["times"]["stages"].get(name)
+        if count or (spent and name != "run"):
+            yield name, count, spent, STAGES[name]
+
+
+def decided(s: dict[str, Any]) -> str:
+    """What decided how many samples, and the time that took, in a line."""
+    found = (
+        f"{name} {count:,}" + ("" if spent is None else f" ({spent:,.1f} s)")
+        for name, count, spent, _ in stages(s)
+    )
+    return f"decided by: {' · '.join(found)}"
 
 
 def _number(x: float | None) -> str:
@@ -202,6 +240,8 @@ def closing(s: dict[str, Any]) -> str:
     name = s["arithmetic"]["name"]
     name += "" if s["arithmetic"]["probed"] else " (assumed, not probed)"
     these = "this input" if total == 1 else f"these {total:,} inputs"
+    if s["radius"]:
+        these = f"all inputs within {s['radius']!r} of {these}"
     scope = f"For {these}, any order of summation, {name}:"
     if s["certified_fraction"] is None:
         return f"{scope} no verdict, for the output has no classes; samples.csv has the distances."
@@ -230,5 +270,9 @@ def _advice(s: dict[str, Any]) -> str:
             f"--format {other}."
         )
     if counts["undecided"]:
-        return f"samples.csv names the undecided, errbound explain says why; try --format {other}."
+        if s["radius"]:
+            other = "a smaller --radius" + (" or --effort max" * (s["effort"] != "max"))
+        else:
+            other = f"--format {other}"
+        return f"samples.csv names the undecided, errbound explain says why; try {other}."
     return "inputs that are not among these need a run of their own."

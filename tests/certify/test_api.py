@@ -125,6 +125,7 @@ def test_a_tuple_with_a_named_output() -> None:
         ({"format": "float32"}, "float32 is the reference"),
         ({"arithmetic": "abacus"}, "unknown arithmetic 'abacus'; known: torch-cpu"),
         ({"batch_size": 0}, "batch size of 0"),
+        ({"effort": "more"}, "effort='more': choose fast, normal, max"),
         ({"limit": 0}, "limit of 0"),
         ({"offset": 9}, "no sample at offset 9"),
         ({"inputs": torch.zeros(0, 12)}, "hold no samples"),

@@ -173,5 +173,7 @@ def test_an_exported_program_gives_what_its_module_gives() -> None:
     b = batch(model, x)
     for field in dataclasses.fields(a):
         got, want = getattr(a, field.name), getattr(b, field.name)
+        if field.name == "seconds":
+            got, want = set(got), set(want)
         same = torch.equal(got, want) if isinstance(got, Tensor) else got == want
         assert same, field.name

@@ -71,6 +71,9 @@ def test_counts_add_up(whole: Path) -> None:
     assert {k: n for k, n in s["verdicts"].items() if n} == {
         v: verdicts.count(v) for v in set(verdicts)
     }
+    stages = [r["stage"] for r in table]
+    assert s["stages"] == {k: stages.count(k) for k in s["stages"]}
+    assert sum(s["stages"].values()) == SAMPLES - stages.count("")
     assert s["certified_fraction"] == verdicts.count("proved") / SAMPLES
     agree = [r["prediction_m32"] == r["prediction_m16"] for r in table]
     assert s["agreement_fraction"] == sum(agree) / SAMPLES
@@ -269,13 +272,19 @@ def test_resume_refuses_another_run(whole: Path, what: str) -> None:
         (("model", "sha256"), "model file"),
         (("model", "output"), "output"),
         (("arithmetic", "name"), "arithmetic"),
+        (("effort",), "effort"),
+        (("time_limit",), "time limit"),
+        (("radius",), "radius"),
     ],
 )
 def test_resume_refuses_another_machine(
-    prepared: Session, tmp_path: Path, place: tuple[str, str], name: str
+    prepared: Session, tmp_path: Path, place: tuple[str, ...], name: str
 ) -> None:
     header = json.loads(json.dumps(prepared.header))
-    header["facts"][place[0]][place[1]] = "another"
+    facts = header["facts"]
+    for key in place[:-1]:
+        facts = facts[key]
+    facts[place[-1]] = "another"
     Journal.create(tmp_path / "journal.jsonl", header)
     with pytest.raises(InputError, match=f"differs: {name} another, now "):
         prepared.run(tmp_path, resume=True)

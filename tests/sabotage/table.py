@@ -8,13 +8,13 @@ import pytest
 
 from tests.number.test_sabotage import FAULTS
 
-from . import rows, sabotages, witnesses
+from . import backward, rows, sabotages, witnesses
 from .editing import applied
 
 Rows = list[tuple[str, str, str]]
 
-SABOTAGES = {**sabotages.SABOTAGES, **rows.SABOTAGES}
-WITNESSES = (*witnesses.WITNESSES, *rows.WITNESSES)
+SABOTAGES = {**sabotages.SABOTAGES, **rows.SABOTAGES, **backward.SABOTAGES}
+WITNESSES = (*witnesses.WITNESSES, *rows.WITNESSES, *backward.WITNESSES)
 
 
 def first_failure(checks: Iterable[Callable[[], None]]) -> tuple[str, str] | None:

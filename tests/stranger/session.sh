@@ -24,6 +24,8 @@ say "certify it in two formats"
 errbound certify mynet.pt --data mnist --offset 5000 --limit 400 --fail-under 0.9 --out half
 errbound certify mynet.pt --data mnist --offset 5000 --limit 400 --format bfloat16 --shadow 1 --out brain
 
+errbound certify mynet.pt --data mnist --offset 5000 --limit 20 --radius pixel --out balls | grep "decided by"
+
 say "explain a sample, plot, report"
 errbound explain half --sample 5007 | tee explained.txt
 grep -q "cells first split" explained.txt

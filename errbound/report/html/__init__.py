@@ -17,7 +17,7 @@ from errbound.report.figures import draw
 from errbound.report.html._tables import node_table, sample_table
 from errbound.report.inputs import Images
 from errbound.report.run import Run
-from errbound.report.terminal import closing, measures, verdicts
+from errbound.report.terminal import closing, measures, stages, verdicts
 
 
 def render(run: Run, images: Images, note: str = "") -> str:
@@ -58,6 +58,7 @@ def render(run: Run, images: Images, note: str = "") -> str:
             for name, count, meaning in verdicts(s)
         ],
         measures=list(measures(s)),
+        stages=list(stages(s)),
         closing=closing(s),
         figures=[(d.title, d.alt, data_uri(d.image("png"))) for d in draw([run])],
         samples=sample_table(run, images),
@@ -86,7 +87,7 @@ def _digest(text: str) -> str:
 def _facts(s: dict[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
     """Groups of names and values: every scalar that the summary records of how it was made."""
     groups = (
-        ("Run", {k: s[k] for k in ("format", "scope", "batch_size")} | {"arithmetic": _name(s)}),
+        ("Run", {k: s[k] for k in _RUN} | {"arithmetic": _name(s)}),
         ("Model (M32)", s["model"]),
         ("Model of M16", s.get("model16") or {}),
         ("Data", {**s["data"], **(s["data"].get("spec") or {})}),
@@ -110,5 +111,6 @@ def _shown(values: dict[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
+_RUN = ("format", "scope", "batch_size", "effort", "time_limit", "radius")
 _ELSEWHERE = {"notes", "note"}
 """Facts that the page has in a place of their own."""

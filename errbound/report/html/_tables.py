@@ -55,7 +55,12 @@ _SAMPLES: dict[str, tuple[str, Number | None, str]] = {
         "largest difference between the outputs of the two runs",
     ),
     "proved_delta": ("δ ≤", _above, "that difference in every pair of executions is this or less"),
-    "stage": ("decided by", None, "the input, the runs, or enclosures of all executions (forward)"),
+    "stage": (
+        "decided by",
+        None,
+        "the input, the runs, or a stage of the analysis of all executions; the table of stages "
+        "says what each does",
+    ),
     "overflow": ("overflow", None, "what is known of values beyond the range of a format"),
     "overflow_node": ("at", None, "the first node that may overflow"),
 }
