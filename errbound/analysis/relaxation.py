@@ -203,7 +203,7 @@ class Trace:
         spread = entry.relation.spread
         if spread is not None:
             full = spread.expand(entry.value.shape)
-            own_error = g.of(full).mul(g.value.double()).flatten(1).sum(1) * own
+            own_error = replace(g, value=g.value.double()).dot(full) * own
             low, high = low - own_error, high + own_error
         # Sums may cancel: their roundings are relative to the summands.
         slack = (low.abs() + high.abs() + offset.lo.abs() + offset.hi.abs()) * 2.0**-50
@@ -265,11 +265,11 @@ class Trace:
             rest = 1.0 - slope  # exact: slopes are binary32 numbers
             lo, hi = rest * lo + slope * low, rest * hi + slope * high
             size = rest * size + slope * torch.maximum(low.abs(), high.abs())
-            reach = sum(float(t.ball.rad.flatten(1).sum(1).max()) for t, _ in relation.terms)
+            reach = sum(_largest_sum(t.ball.rad) for t, _ in relation.terms)
             if relation.spread is not None:
                 own = relation.spread * slope * self._own(relation, dtype)
                 # The product of a coefficient with a slope may underflow before it is pulled.
-                reach += float(relation.spread.expand(x.shape).flatten(1).sum(1).max())
+                reach += _largest_sum(relation.spread.expand(x.shape))
             if relation.gap is not None or relation.offset.lo is not relation.offset.hi:
                 size = size + slope * c.abs()  # ends of v - y were rounded, too
         middle = (lo + hi) * 0.5
@@ -302,6 +302,11 @@ def _ends(box: Interval, shape: torch.Size) -> tuple[Tensor, Tensor]:
 def _beyond(box: Interval, gap: Tensor | None) -> tuple[Tensor, Tensor]:
     """Ends moved outward by ``gap``, if there is one."""
     return (box.lo, box.hi) if gap is None else (box.lo - gap, box.hi + gap)
+
+
+def _largest_sum(values: Tensor) -> float:
+    """The largest, over samples, of the sums of numbers (N, *shape)."""
+    return float(values.reshape(len(values), -1).sum(dim=1).max())
 
 
 def _chunks(places: Tensor, size: int) -> Iterator[Tensor]:

@@ -87,8 +87,8 @@ class Functionals:
         """(P,): sums of products with per-sample numbers (N or 1, *shape), in their dtype."""
         seen = self.of(values)
         if seen.shape[0] == 1:
-            return self.value.flatten(1) @ seen.flatten()
-        return (self.value * seen).flatten(1).sum(dim=1)
+            return self.value.reshape(len(self.rows), -1) @ seen.flatten()
+        return (self.value * seen).reshape(len(self.rows), -1).sum(dim=1)
 
     def times(self, factors: Tensor) -> Functionals:
         """Multiplied by numbers (N or 1, *shape) of binary32, so that either dtype holds them."""
@@ -250,7 +250,7 @@ def _scatter(at: Tensor, source: Tensor, shape: Sequence[int]) -> Pull:
     same = len(source) == size and bool((source == torch.arange(size)).all())
 
     def pull(g: Functionals) -> Functionals:
-        flat = g.value.flatten(1)
+        flat = g.value.reshape(len(g.rows), -1)
         if not same or flat.shape[1] != size:
             flat = flat.new_zeros(flat.shape[0], size).index_add_(1, source, flat[:, at])
         return replace(g, value=flat.reshape(-1, *shape))

@@ -181,9 +181,9 @@ class Certifier:
         if self.batch is not None and samples < self.batch:
             more = self.batch - samples
             given = [torch.cat([part, part[-1:].expand(more, *x.shape[1:])]) for part in given]
-        sane = torch.stack([torch.isfinite(part.flatten(1)).all(dim=1) for part in given]).all(
-            dim=0
-        )
+        sane = torch.stack(
+            [torch.isfinite(part.reshape(len(part), -1)).all(dim=1) for part in given]
+        ).all(dim=0)
         keep = sane.reshape(-1, *([1] * (x.dim() - 1)))
         given = [torch.where(keep, part, torch.zeros_like(part)) for part in given]
         counted = sane & (torch.arange(len(sane)) < samples)
