@@ -67,6 +67,7 @@ ROWS = {
     "resnet20": Row("models/resnet20-12fca82f.th", "resnet20", "cifar10", CIFAR_RESNET, 100),
     "examples/mnist_dnn": shipped("mnist_dnn"),
     "examples/mnist_cnn": shipped("mnist_cnn"),
+    "examples/cifar_resnet": Row("examples/cifar_resnet.pt", "", "cifar10", CIFAR_RESNET, 200),
 }
 
 

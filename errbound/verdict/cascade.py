@@ -94,6 +94,7 @@ class Follower:
         self.box = box
         self.winner = winner
         self.deadline = deadline
+        self.trace: Trace | None = None
         self._refined: tuple[Trace, Centred, Tensor] | None = None
 
     def __call__(self, stage: str) -> Bound:
@@ -117,6 +118,7 @@ class Follower:
             self.encloser.program, refine=refine, dtype=torch.float32, go_on=self._in_time
         )
         found = self.encloser(self.box, tracer=trace)
+        self.trace = trace
         assert isinstance(found.output, Centred)
         return trace, found.output, found.overflow < 0
 
