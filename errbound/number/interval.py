@@ -38,8 +38,9 @@ class Interval:
         return (self.lo <= exact) & (exact <= self.hi)
 
     def rows(self, start: int, stop: int) -> Interval:
-        """The samples ``start:stop`` (first dimension)."""
-        return Interval(self.lo[start:stop], self.hi[start:stop])
+        """The samples ``start:stop`` (first dimension); a point stays one."""
+        lo = self.lo[start:stop]
+        return Interval(lo, lo if self.lo is self.hi else self.hi[start:stop])
 
 
 @dataclass(frozen=True)

@@ -252,7 +252,6 @@ class Certifier:
     ) -> _Side:
         program, began = self.models[name], time.perf_counter()
         stored, *ends = (program.stored(part) for part in given)
-        x = stored
         # Rounding to storage is nondecreasing: the ends of what M16 reads.
         box = Interval(ends[0].double(), ends[1].double()) if ends else Interval.point(stored)
         seen: dict[str, Any] = {}
@@ -263,17 +262,16 @@ class Certifier:
         output = execute(program, stored, keep, self.arithmetic)
         ran = time.perf_counter()
         watch = Watch(name, program, stored, seen, counted, look)
-        self.cascade.values = max(self.cascade.values, _values(seen) // max(x.shape[0], 1))
+        self.cascade.values = max(self.cascade.values, _values(seen) // max(len(stored), 1))
         parts = []
-        rows = x.shape[0] if program.depends_on_batch_size else self._rows(seen, x.shape[0])
-        for start in range(0, x.shape[0], rows):
+        samples = len(stored)
+        rows = samples if program.depends_on_batch_size else self._rows(seen, samples)
+        for start in range(0, samples, rows):
 
             def visit(node: Node, value: Any, alive: Tensor, start: int = start) -> None:
                 watch.look(node, value, alive, start)
 
-            stop = min(start + rows, x.shape[0])
-            part = stored[start:stop] if not ends else box.rows(start, stop)
-            parts.append(self.enclosers[name](part, visit))
+            parts.append(self.enclosers[name](box.rows(start, start + rows), visit))
         seen.clear()
         result = Interval(
             torch.cat([p.output.lo for p in parts]), torch.cat([p.output.hi for p in parts])

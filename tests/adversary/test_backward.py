@@ -108,7 +108,10 @@ def attack(case, record, rng, repeats, *, boxes, arithmetic=TORCH_CPU, targets=1
         target = draw_target(rng, k, shape, alive)
         one = Seen(target, target.whole(shape))
         mine = executions.sample == target.sample
-        one.update(executions.of(plain.trace, k)[mine].reshape(int(mine.sum()), -1), plain.trace.entries[k].name)
+        one.update(
+            executions.of(plain.trace, k)[mine].reshape(int(mine.sum()), -1),
+            plain.trace.entries[k].name,
+        )
         seen.append(one)
 
     kind = "boxes" if boxes else "points"

@@ -97,6 +97,12 @@ PROGRAMS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
         IMAGE,
     ),
     "ended": (lambda: Does(_ended, nn.Linear(6, 5), nn.Linear(5, 6)), ROW),
+    "one number a sample": (
+        lambda: Does(
+            lambda m, x: F.relu(m.layers[0](x).mean(1)).reshape(-1, 1) - x, nn.Linear(6, 6)
+        ),
+        ROW,
+    ),
     "softmax": (
         lambda: Does(
             lambda m, x: torch.softmax(F.relu(m.layers[0](x)), 1) + torch.log_softmax(x, 1),
@@ -196,12 +202,12 @@ class Walk:
         entry, values = self.trace.entries[k], self.values[k]
         with torch.no_grad():
             low, high = self.trace.bounds(entry.value, g)
-        whole = integers(g.whole(entry.value.shape[1:]).value.flatten(1))
-        centre = integers(entry.value.ball.mid.flatten(1))
+        whole = integers(_flat(g.whole(entry.value.shape[1:]).value))
+        centre = integers(_flat(entry.value.ball.mid))
         ends = [[_end(v) for v in end.tolist()] for end in (low, high)]
         checked = 0
         for value in values:
-            away = integers(value.flatten(1)) - centre
+            away = integers(_flat(value)) - centre
             for p, n in enumerate(g.rows.tolist()):
                 if not bool(self.alive[n]):
                     continue
@@ -212,6 +218,11 @@ class Walk:
                 )
                 checked += 1
         return checked
+
+
+def _flat(x: Tensor) -> Tensor:
+    """(N, all the rest)."""
+    return x.reshape(x.shape[0], -1)
 
 
 def _end(value: float) -> float | int:
@@ -230,7 +241,7 @@ def functionals(
     value = torch.randn(3 * count, *shape[1:], generator=g, dtype=torch.float64)
     sparse = torch.randint(-1, 2, value.shape, generator=g).double()
     value[count : 2 * count] = sparse[count : 2 * count]
-    flat = value.flatten(1)
+    flat = _flat(value)
     at = torch.randint(0, flat.shape[1], (count,), generator=g)
     flat[2 * count :] = 0.0
     flat[2 * count + torch.arange(count), at] = 1.0

@@ -114,8 +114,8 @@ SABOTAGES: dict[str, tuple[Fault, ...]] = {
     "backward: product with a slope underflows": (
         Edit(
             TRACE,
-            "reach += float(relation.spread.expand",
-            "reach += 0 * float(relation.spread.expand",
+            "reach += _largest_sum(",
+            "reach += 0.0 * _largest_sum(",
         ),
     ),
     "backward: what lies beyond the image is not dropped": (

@@ -108,8 +108,8 @@ SABOTAGES: dict[str, tuple[Fault, ...]] = {
     "input not rounded (M16)": (
         Edit(
             "errbound.verdict.issue",
-            "self.enclosers[name](stored[start : start + rows], visit)",
-            "self.enclosers[name](x[start : start + rows], visit)",
+            "Interval.point(stored)",
+            "Interval.point(given[0])",
         ),
     ),
     "M32's weights rounded": (
