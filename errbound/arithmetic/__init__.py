@@ -1,6 +1,6 @@
 """Execution models as rows of data: which executions a machine may produce."""
 
-from errbound.arithmetic._arithmetic import Arithmetic, FunctionError
+from errbound.arithmetic._arithmetic import Arithmetic, FunctionError, with_tree_height
 from errbound.arithmetic.exact import EXACT
 from errbound.arithmetic.strict16 import STRICT16
 from errbound.arithmetic.torch_cpu import TORCH_CPU
@@ -27,4 +27,5 @@ __all__ = [
     "Arithmetic",
     "FunctionError",
     "arithmetic_named",
+    "with_tree_height",
 ]

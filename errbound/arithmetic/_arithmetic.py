@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from errbound.number import Accumulation, Format
 
@@ -75,3 +75,25 @@ class Arithmetic:
     emulated: str = ""
     probed: bool = True
     exact: bool = False
+
+
+def with_tree_height(row: Arithmetic, height: int) -> Arithmetic:
+    """The executions of ``row`` whose sums of products are trees of at most this height.
+
+    Nobody has probed that a machine's are: the row says so. Sums without products (means, pooling,
+    softmax) stay free. Raises ``ValueError`` if ``height`` < 1.
+    """
+    if height < 1:
+        raise ValueError(f"a sum has a tree of height 1 or more, not {height}")
+    return replace(
+        row,
+        name=f"{row.name}, trees of height <= {height}",
+        summary=f"{row.summary}; no term through more than {height} additions (assumed)",
+        assumptions=(
+            *row.assumptions,
+            f"assumed, not probed: in a sum of products no term goes through more than {height} "
+            "additions; the height of a kernel's trees grows with the number of terms",
+        ),
+        sums={name: replace(acc, height=height) for name, acc in row.sums.items()},
+        probed=False,
+    )

@@ -16,8 +16,11 @@ from errbound.number.format import (
 )
 from errbound.number.interval import Ball, Interval
 from errbound.number.rounding import (
+    DOUBLE,
+    SINGLE,
     TINY64,
     U64,
+    Working,
     down,
     gamma,
     inflate,
@@ -27,11 +30,12 @@ from errbound.number.rounding import (
     next_up,
     require_subnormals,
     stored,
+    ufp_,
     ulp,
     up,
     widen,
 )
-from errbound.number.summation import Accumulation, Coefficients, accumulation, any_order
+from errbound.number.summation import Accumulation, Coefficients, accumulation, any_order, sum_error
 
 __all__ = [
     "BFLOAT16",
@@ -39,10 +43,12 @@ __all__ = [
     "BINARY32",
     "BINARY64",
     "BY_DTYPE",
+    "DOUBLE",
     "E4M3",
     "E5M2",
     "FORMATS",
     "NATIVE",
+    "SINGLE",
     "TF32",
     "TINY64",
     "U64",
@@ -51,6 +57,7 @@ __all__ = [
     "Coefficients",
     "Format",
     "Interval",
+    "Working",
     "accumulation",
     "any_order",
     "down",
@@ -63,6 +70,8 @@ __all__ = [
     "next_up",
     "require_subnormals",
     "stored",
+    "sum_error",
+    "ufp_",
     "ulp",
     "up",
     "widen",

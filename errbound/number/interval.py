@@ -59,10 +59,12 @@ class Ball:
         """The smallest ball around the (possibly inexact) midpoint that contains ``box``.
 
         (lo + hi)/2 is exact for binary16 only, so the radius is measured from the midpoint that
-        was computed: max(hi - mid, mid - lo), each difference rounded once, then upward.
+        was computed, wherever in between it came to lie: max(hi - mid, mid - lo), each difference
+        rounded once, then upward.
         """
         if box.lo is box.hi:
             return Ball(box.lo, torch.zeros_like(box.lo), is_point=True)
-        mid = (box.lo + box.hi).mul_(0.5)
-        rad = torch.maximum(box.hi - mid, mid - box.lo).mul_(inflate(1))
+        mid = torch.lerp(box.lo, box.hi, 0.5)
+        rad = box.hi - mid
+        torch.maximum(rad, mid - box.lo, out=rad).mul_(inflate(1))
         return Ball(mid, rad)

@@ -9,6 +9,8 @@ This is the only file that rounds outward. Two needs, kept apart:
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -130,6 +132,43 @@ def inflate(roundings: int) -> float:
     k 2^-52) for k < 2^51. Eight spare roundings pay for this factor and its multiplication.
     """
     return 1.0 + (roundings + 8) * 2.0 * U64
+
+
+@dataclass(frozen=True)
+class Working:
+    """A format in which the analysis computes bounds >= 0, upward.
+
+    Attributes:
+        dtype: of the tensors; ``bits``: the integer dtype of the same width.
+        unit: unit roundoff; ``min_normal``: smallest normal number.
+        tiny: covers a dozen underflow errors of one formula.
+        exponent: mask of the exponent bits.
+    """
+
+    dtype: torch.dtype
+    bits: torch.dtype
+    unit: float
+    min_normal: float
+    tiny: float
+    exponent: int
+
+    def inflate(self, roundings: int) -> float:
+        """As ``inflate``, for roundings of this format: exact <= computed (1 + 2k unit)."""
+        return 1.0 + (roundings + 8) * 2.0 * self.unit
+
+
+DOUBLE = Working(torch.float64, torch.int64, U64, 2.0**-1022, TINY64, _EXPONENT_BITS)
+"""Binary64."""
+
+SINGLE = Working(torch.float32, torch.int32, 2.0**-24, 2.0**-126, 2.0**-140, 0x7F800000)
+"""Binary32: half the time, for sums whose relative error may be 2^-10."""
+
+
+def ufp_(x: Tensor) -> Tensor:
+    """In place, 2^floor(log2 x) for each x >= 0, binary32 or binary64; 0 where x is subnormal."""
+    work = SINGLE if x.dtype is torch.float32 else DOUBLE
+    x.view(work.bits).bitwise_and_(work.exponent)
+    return x
 
 
 def widen(

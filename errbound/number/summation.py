@@ -3,21 +3,44 @@
 Setting (docs/theory.md, section 4; Jeannerod & Rump, SIAM J. Matrix Anal. Appl. 34 (2013)). A tree
 of m - 1 additions over m terms; every stored partial is a number of the accumulator's format;
 nothing overflows. P, N = sums of the positive terms and of the magnitudes of the negative ones,
-S = P + N, Q = max(P, N) = (S + |s|)/2 where s = P - N is the exact sum.
+S = P + N, Q = max(P, N) = (S + |s|)/2 where s = P - N is the exact sum. An addition with exact
+result x errs by at most u ufp(x) + f, ufp(x) = 2^floor(log2 |x|) <= |x|; the leaves err by E in
+total. k = (m-1) u.
 
-Master bound, for additions of relative error u and absolute error f, leaves of total error E:
+Master bound, if k < 1:
 
-    if k = (m-1) u < 1:   |computed - s| <= (E + (m-1)(u Q + f)) / (1 - k).
+    |computed - s| <= T <= T0 = (E + (m-1)(u Q + f)) / (1 - k).
 
-  The exact operand sum of a node is a subset sum of the terms (magnitude <= Q) plus errors made
-  below it (<= T, the sum of all |local errors|). So each addition errs by <= u(Q + T) + f; summing
-  over nodes and leaves gives T <= E + (m-1)(u(Q + T) + f); solve for T.
+  T is the sum of all |local errors|. The exact result x of a node is a subset sum of the terms
+  (magnitude <= Q) plus errors made below it (<= T). So each addition errs by <= u(Q + T) + f;
+  summing over nodes and leaves gives T <= E + (m-1)(u(Q + T) + f); solve for T.
+
+Binade bound, if k < 1: now that T <= T0 is known, each addition errs by <= u ufp(Q + T0) + f, for
+ufp is nondecreasing, and again summing over nodes and leaves:
+
+    |computed - s| <= E + (m-1)(u ufp(Q + T0) + f),      Q + T0 = (Q + E + (m-1) f) / (1 - k).
+
+  With T0 in place of ufp(Q + T0) - Q this is the master bound itself, so it is never worse; where
+  Q lies anywhere in a binade it is smaller by 1 - 1/(2 ln 2) = 28 % on average.
+
+  Why u ufp(x), 2^e = ufp(x). To nearest: consecutive numbers in [2^e, 2^(e+1)] are 2u 2^e apart, so
+  x is at most half of that from one of them; the same with u doubled for any faithful rounding
+  (one of the two neighbours: truncation, upward, downward, stochastic). Below emin a sum of
+  numbers is exact, and a product that underflows inside an FMA is a leaf error.
 
 First form, rounding to nearest, no condition on m, f = 0:
 
     exact terms:  <= (m-1) u S;     products rounded, or any mixture with FMA:  <= m u S (+ eta).
 
   FMA earns nothing: an FMA chain rounds its first product and the number of chains is unknown.
+
+Height form, if no leaf is below more than h additions (an assumption of the accumulation) and
+d u <= 1/2, d = h, or h + 1 if products are rounded:
+
+    |computed - s| <= d u / (1 - d u) S + (1 + d u / (1 - d u)) (m eta + (m-1) f).
+
+  A leaf's error and its own rounding are carried through at most h factors 1 + delta, |delta| <= u;
+  (1 + u)^d - 1 <= d u / (1 - d u).
 """
 
 from __future__ import annotations
@@ -28,7 +51,7 @@ import torch
 from torch import Tensor
 
 from errbound.number.format import Format
-from errbound.number.rounding import inflate
+from errbound.number.rounding import DOUBLE, Working, inflate, ufp_
 
 
 @dataclass(frozen=True)
@@ -37,12 +60,13 @@ class Accumulation:
 
     Attributes:
         accumulator: format of every partial sum.
-        addition: relative error of one addition (u to nearest, 2u for other faithful roundings,
-            for which only the master bound holds).
+        addition: an addition with exact result x errs by ``addition * ufp(x)`` at most: u to
+            nearest, 2u for other faithful roundings (without the first form), 0 if exact.
         product: relative error of one product (0 if exact in the accumulator).
         product_absolute: absolute error of one product besides (underflow or flush; 0 if none).
         addition_absolute: f, what an addition may err beyond ``addition`` (flush of its result).
         input_absolute: by how much an operand may change when it is read (flush of subnormals).
+        height: no term goes through more additions than this, an assumption; None: any tree.
     """
 
     accumulator: Format
@@ -51,6 +75,7 @@ class Accumulation:
     product_absolute: float
     addition_absolute: float = 0.0
     input_absolute: float = 0.0
+    height: int | None = None
 
 
 def accumulation(storage: Format, accumulator: Format, *, flush: bool = False) -> Accumulation:
@@ -83,9 +108,17 @@ class Coefficients:
     signed: Tensor
     absolute: Tensor
 
+    def or_else(self, other: Coefficients, here: Tensor) -> Coefficients:
+        """These where ``here``, the others elsewhere: never a mixture of two bounds."""
+        return Coefficients(
+            torch.where(here, self.magnitude, other.magnitude),
+            torch.where(here, self.signed, other.signed),
+            torch.where(here, self.absolute, other.absolute),
+        )
+
 
 def any_order(m: Tensor, acc: Accumulation) -> Coefficients:
-    """Coefficients of the error bound of a sum of ``m`` terms in any order.
+    """Coefficients of the error bound of a sum of ``m`` terms in any order, for any S and |s|.
 
     Args:
         m: number of terms that are not zero in every execution, the bias included; an upper bound
@@ -94,31 +127,104 @@ def any_order(m: Tensor, acc: Accumulation) -> Coefficients:
 
     Master bound with Q = (S + |s|)/2 while (m-1)u <= 1/2, else the first form (whose |s|
     coefficient is 0); infinite where neither applies (huge m, and additions that are flushed or
-    not rounded to nearest). The two are not mixed: each alone is a bound. Evaluated in binary64
+    not rounded to nearest); the height form where it is known and smaller. Evaluated in binary64
     and inflated.
     """
     count = m.double()
+    kappa = (count - 1.0).clamp(min=0.0) * acc.addition
+    found = _master(count, acc).or_else(_first_form(count, acc), kappa <= 0.5)
+    if acc.height is None:
+        return found
+    levels = _height_form(count, acc.height, acc)
+    smaller = (levels.magnitude < found.magnitude) | found.absolute.isinf()
+    return levels.or_else(found, smaller)
+
+
+def _master(count: Tensor, acc: Accumulation) -> Coefficients:
     additions = (count - 1.0).clamp(min=0.0)
     kappa = additions * acc.addition
     grow = inflate(8) / (1.0 - kappa.clamp(max=0.5))
     half = 0.5 * kappa * grow
-    leaves = count * acc.product_absolute
-    master = Coefficients(
-        half + acc.product * grow, half, (leaves + additions * acc.addition_absolute) * grow
-    )
-    nodes = count if acc.product > 0.0 else additions
+    absolute = count * acc.product_absolute + additions * acc.addition_absolute
+    return Coefficients(half + acc.product * grow, half, absolute * grow)
+
+
+def _first_form(count: Tensor, acc: Accumulation) -> Coefficients:
+    nodes = count if acc.product > 0.0 else (count - 1.0).clamp(min=0.0)
     # Terms whose product underflowed count as exact terms of their own: S grows by E at most, and
     # the sum of the terms moves by E at most, hence m u E + E.
-    to_nearest = acc.addition <= acc.accumulator.unit_roundoff
-    first = Coefficients(
-        nodes * acc.addition * inflate(4),
-        torch.zeros_like(count),
-        leaves * (1.0 + count * acc.addition) * inflate(4)
-        + (0.0 if to_nearest and acc.addition_absolute == 0.0 else torch.inf),
-    )
-    use_master = kappa <= 0.5
-    return Coefficients(
-        torch.where(use_master, master.magnitude, first.magnitude),
-        torch.where(use_master, master.signed, first.signed),
-        torch.where(use_master, master.absolute, first.absolute),
-    )
+    absolute = count * acc.product_absolute * (1.0 + count * acc.addition) * inflate(4)
+    if acc.addition > acc.accumulator.unit_roundoff or acc.addition_absolute > 0.0:
+        absolute = absolute + torch.inf
+    return Coefficients(nodes * acc.addition * inflate(4), torch.zeros_like(count), absolute)
+
+
+def _height_form(count: Tensor, height: int, acc: Accumulation) -> Coefficients:
+    additions = (count - 1.0).clamp(min=0.0)
+    depth = additions.clamp(max=float(height)) + (acc.product > 0.0)
+    du = depth * max(acc.addition, acc.product)
+    carried = du / (1.0 - du.clamp(max=0.5)) * inflate(4)
+    absolute = count * acc.product_absolute + additions * acc.addition_absolute
+    absolute = torch.where(du <= 0.5, absolute * (1.0 + carried) * inflate(4), torch.inf)
+    return Coefficients(carried, torch.zeros_like(count), absolute)
+
+
+def sum_error(
+    m: Tensor,
+    magnitude: Tensor,
+    total: Tensor,
+    acc: Accumulation,
+    *,
+    relative: float = 0.0,
+    absolute: float | Tensor = 0.0,
+    roundings: int = 0,
+    work: Working = DOUBLE,
+) -> Tensor:
+    """Upper bound of |computed - s| for sums of ``m`` terms in any order: the least that is known.
+
+    The binade bound while (m-1)u <= 1/2, else the first form, infinite where neither applies; the
+    height form where it is known and smaller. At most the bound of ``any_order``.
+
+    Args:
+        m: as in ``any_order``; broadcasts against the sums.
+        magnitude: S, or an upper bound; at least S (1 - unit)^``roundings`` will do.
+        total: |s|, or an upper bound, likewise; besides it may be too small by
+            relative * S + absolute.
+        acc: how products are formed and added.
+        relative: relative * S is added to the bound; ``absolute`` likewise, where m > 0.
+        roundings: in ``work``, of what ``magnitude`` and ``total`` went through.
+        work: the format that S, |s| and the result are held in.
+
+    Its own roundings: at most eight after those of the operands, each of ``work``; what underflows
+    in them, and the binade of what is subnormal in ``work``, is below ``work.tiny`` + k
+    ``work.min_normal``, which is added where m > 0 (a sum of no terms is exactly 0).
+    """
+    count = m.double()
+    additions = (count - 1.0).clamp(min=0.0)
+    kappa = additions * acc.addition
+    up = work.inflate(roundings + 8)
+    grow = up / (1.0 - kappa.clamp(max=0.5))
+    fixed = count * acc.product_absolute + additions * acc.addition_absolute + absolute
+    none = kappa * work.min_normal + work.tiny
+    some = count > 0.0
+
+    def held(value: Tensor) -> Tensor:
+        return value.to(work.dtype)
+
+    def by(form: Coefficients) -> Tensor:
+        """A form without |s|."""
+        rest = torch.where(some, (form.absolute + absolute + none) * up, 0.0)
+        return torch.addcmul(held(rest), magnitude, held((form.magnitude + relative) * up))
+
+    # Q + T0 with E <= product S + m product_absolute.
+    share = grow * (0.5 + acc.product + relative)
+    top = torch.addcmul(held((fixed + none) * grow), magnitude, held(share))
+    top.addcmul_(total, held(0.5 * grow))
+    rest = torch.where(some, (fixed + none) * up, 0.0)
+    error = torch.add(held(rest), magnitude, alpha=(acc.product + relative) * up)
+    error.addcmul_(ufp_(top), held(kappa * up))
+    if bool((kappa > 0.5).any()):
+        error = torch.where(kappa <= 0.5, error, by(_first_form(count, acc)))
+    if acc.height is not None:
+        error = torch.minimum(error, by(_height_form(count, acc.height, acc)))
+    return error

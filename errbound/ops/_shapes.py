@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -19,19 +18,25 @@ import torch
 from torch import Tensor
 
 from errbound.number import (
+    BINARY16,
     BY_DTYPE,
+    DOUBLE,
+    SINGLE,
     TINY64,
-    U64,
     Accumulation,
     Ball,
     Format,
     Interval,
+    Working,
     any_order,
     gamma,
     inflate,
+    sum_error,
     widen,
 )
 from errbound.ops._op import Array, Constant, Step, Terms
+from errbound.ops._sums import FLOOR, in_binary32, least, most, single
+from errbound.ops._sums import Sums as Sums
 
 
 def both_ends(call: Callable[..., Any]) -> Callable[..., Any]:
@@ -70,25 +75,6 @@ def _end(arg: Any, end: str) -> Any:
     return arg
 
 
-@dataclass(frozen=True)
-class Sums:
-    """Sums of products before they are rounded to storage, in every order of summation.
-
-    For every execution on stored operands x: |computed - (W (x - mid) + centre)| <= error, and
-    |W (x - mid)| <= spread (None where x is a point). Binary64 tensors of the output's shape.
-    """
-
-    centre: Tensor
-    spread: Tensor | None
-    error: Tensor
-
-    def ends(self) -> tuple[Tensor, Tensor]:
-        """Ends of the interval that holds every computed sum."""
-        radius = self.error if self.spread is None else self.error + self.spread
-        radius = radius * inflate(4)
-        return self.centre - radius, self.centre + radius
-
-
 def contract(
     step: Step,
     x: Ball,
@@ -106,50 +92,82 @@ def contract(
         x: the input.
         weight: exact weights; ``bias``: None or exact.
         bias: added as one more term of the sum.
-        apply: the linear map ``(x, weight, bias) -> sums`` in binary64, a plain sum of products
-            (no FFT, no Winograd).
+        apply: the linear map ``(x, weight, bias) -> sums`` in the dtype of its operands, binary64
+            or binary32, a plain sum of products (no FFT, no Winograd).
         fan_in: largest number of products in one output.
-        count: from the mask (bool, shape of x) of inputs that are not zero in every execution,
-            how many of them each output sees; broadcasts against the output.
+        count: from the mask (1.0 or 0.0, shape of x) of inputs that are not zero in every
+            execution, how many of them each output sees; broadcasts against the output.
         acc: how products are formed and added.
 
-    With A(m) = magnitude, B(m) = signed, C(m) = absolute of ``any_order``, p the exact sum at the
-    midpoint, r = |W| rad, S = |W|(|mid| + rad) + |b| and |s| <= |p| + r:
+    With p the exact sum at the midpoint, r = |W| rad and S = |W|(|mid| + rad) + |b|, the error is
+    that of ``sum_error`` at S and |s| <= |p| + r. Own error: p is computed with |error| <= gamma S,
+    one rounding of the ends included; r and S are sums of non-negative terms; the rest is a few
+    roundings, inflated. With flushed
+    operands |x~ - x| <= tiny wherever x is not always zero, which changes s by tiny times a row of
+    |W|; a flushed weight changes a product by at most tiny |x|.
 
-        |computed - s| <= A S + B |s| + C <= A S + B (|p| + r) + C.
-
-    Own error: p is computed with |error| <= gamma S, so A := A + gamma (1 + B); r and S are sums
-    of non-negative terms; the rest is a few roundings, inflated. With flushed operands
-    |x~ - x| <= tiny wherever x is not always zero, which changes s by tiny times a row of |W|.
+    S and r are computed in binary32 for the samples where that is possible: every partial sum, at
+    most S + T, stays in range, no S is tiny and, if the store is to more than 16 bits, r is small:
+    there the few 2^-24 by which bounds are inflated would be seen in the ends. Else in binary64.
     """
-    nonzero = (x.mid != 0) | (x.rad != 0)
-    bound = any_order(count(nonzero) + (0 if bias is None else 1), acc)
-    own = gamma(fan_in + 1)
-    reach = x.mid.abs().add_(x.rad)
-    if acc.input_absolute:
-        reach = reach + acc.input_absolute * nonzero
-
     centre = apply(x.mid, weight.exact, None if bias is None else bias.exact)
-    sums = apply(reach, weight.magnitude, None if bias is None else bias.magnitude)
-    # Where every term is zero in every execution, so is the sum: no absolute error there.
-    flush = acc.input_absolute * weight.largest_row
-    absolute = (bound.absolute + TINY64 + flush * (1.0 + bound.signed)) * (sums > 0)
-    error = sums.mul_(bound.magnitude + own * (1.0 + bound.signed)).add_(absolute)
-    error.addcmul_(centre.abs(), bound.signed + 4.0 * U64)
-    spread = None
-    if not x.is_point:
-        spread = apply(x.rad, weight.magnitude, None).mul_(inflate(2 * fan_in + 24))
-        error.addcmul_(spread, bound.signed + torch.zeros_like(spread))
-    if weight.has_subnormal and acc.input_absolute:
-        # A flushed weight changes a product by at most tiny * |x|.
-        largest = reach.reshape(reach.shape[0], -1).amax(dim=1)
-        error.add_(step.per_sample(largest * (2.0 * fan_in * acc.input_absolute), error.dim()))
-    error.mul_(inflate(2 * fan_in + 24))
-    # Any partial sum is at most S + T, T <= (A + B) S + C the error bound.
+    # T <= (A + B) S + C, the error bound.
     full = any_order(torch.tensor(fan_in + 1), acc)
-    growth = 2.0 + 2.0 * float(full.magnitude + full.signed)
-    _check_partials(step, reach, weight, bias, acc.accumulator.max_finite / growth)
-    return Sums(centre, spread, error)
+    limit = acc.accumulator.max_finite / (2.0 + 2.0 * float(full.magnitude + full.signed))
+    wide = step.storage.precision > BINARY16.precision
+
+    def bounds(
+        work: Working, w: Tensor, b: Tensor | None, floor: float, masked: bool
+    ) -> tuple[Sums, Tensor]:
+        reach = x.mid.abs()
+        if not x.is_point:
+            reach.add_(x.rad)
+        some = reach.sign().to(work.dtype)
+        reach = reach.to(work.dtype)
+        if floor + acc.input_absolute:
+            reach.add_(some, alpha=floor + acc.input_absolute)
+        sums = apply(reach, w, b)
+        fits = (most(sums) < limit) & (least(sums) >= 2.0**-40)
+        flushed: float | Tensor = acc.input_absolute * weight.largest_row * inflate(2 * fan_in)
+        if weight.has_subnormal and acc.input_absolute:
+            largest = reach.reshape(reach.shape[0], -1).amax(dim=1).double()
+            many = fan_in * acc.input_absolute * work.inflate(4)
+            flushed = flushed + step.per_sample(largest * many, sums.dim())
+        spread, total = None, centre.to(work.dtype).abs()
+        if not x.is_point:
+            rad = x.rad.to(work.dtype)
+            rad = rad.add(some, alpha=floor) if floor else rad
+            spread = apply(rad, w, None).mul_(work.inflate(fan_in + 8))
+            if wide:
+                fits &= most(spread) <= 2.0**-12 * most(sums)
+            total.add_(spread)
+        error = sum_error(
+            count(some) + (0 if bias is None else 1),
+            sums,
+            total,
+            acc,
+            relative=gamma(fan_in + 2),
+            absolute=flushed,
+            roundings=fan_in + 8,
+            work=work,
+        )
+        if masked:
+            error.mul_(sums > 0)
+        if work is DOUBLE:
+            _check_partials(step, sums, limit)
+        return Sums(centre, spread, error), fits
+
+    narrow = in_binary32(step, weight, fan_in)
+    if narrow:
+        w, masked = single(weight)
+        b = None if bias is None else single(bias)[0]
+        short, fits = bounds(SINGLE, w, b, FLOOR, masked)
+        if bool(fits.all()):
+            return short
+    b = None if bias is None else bias.magnitude
+    long, _ = bounds(DOUBLE, weight.magnitude, b, 0.0, True)
+    # Sample by sample, so that a sample's bounds do not depend on the others of its batch.
+    return short.where(step.per_sample(fits, centre.dim()), long) if narrow else long
 
 
 def stored_sums(
@@ -180,20 +198,10 @@ def stored_sums(
     return hull(once, step.compute_(sums.lo + shift, sums.hi + shift))
 
 
-def _check_partials(
-    step: Step, reach: Tensor, weight: Constant, bias: Constant | None, limit: float
-) -> None:
-    """Mark samples in which a partial sum, in some order, may overflow the accumulator.
-
-    S is at most the largest input times the largest row sum of |W|, plus the largest bias.
-    """
-    if not reach.numel():
-        return
-    top = weight.largest_row
-    offset = 0.0 if bias is None or not bias.exact.numel() else float(bias.magnitude.max())
-    if not float(reach.max()) * top + offset < limit:
-        largest = reach.reshape(reach.shape[0], -1).amax(dim=1)
-        step.overflow |= ~(largest * top + offset < limit)
+def _check_partials(step: Step, sums: Tensor, limit: float) -> None:
+    """Mark samples in which a partial sum, in some order, may overflow the accumulator: S, of
+    which ``sums`` is an upper bound, is not below ``limit``."""
+    step.overflow |= ~(most(sums) < limit)
 
 
 def window_sums(
@@ -218,7 +226,7 @@ def window_sums(
     ones = Constant(torch.ones(1, fan_in, dtype=torch.float64))
 
     def count(mask: Tensor) -> Tensor:
-        return add(mask.double())
+        return add(mask)
 
     ball = Ball.enclosing(x)
     lo, hi = contract(step, ball, ones, None, lambda x, w, b: add(x), fan_in, count, acc).ends()

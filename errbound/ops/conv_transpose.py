@@ -125,7 +125,9 @@ def _tap_by_tap(
     places = torch.eye(taps, dtype=torch.float64).reshape(taps, 1, *kernel)
 
     def add(columns: Tensor, *_: Any) -> Tensor:
-        sums = how.apply(columns.reshape(samples * out, taps, *size), places, None, 1)
+        sums = how.apply(
+            columns.reshape(samples * out, taps, *size), places.to(columns.dtype), None, 1
+        )
         return sums.reshape(samples, out, *sums.shape[2:])
 
     def met(mask: Tensor) -> Tensor:

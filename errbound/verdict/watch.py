@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from errbound.errors import InputError
-from errbound.number import Format, Interval, ulp
+from errbound.number import Format, Interval, ufp_
 from errbound.program import Node, Program
 
 
@@ -40,7 +40,10 @@ class NodeSummary:
         self.cells += box.lo.numel()
         self.low = min(self.low, float(box.lo.min()))
         self.high = max(self.high, float(box.hi.max()))
-        width = box.hi - box.lo
+        if box.lo is box.hi:
+            return
+        # Widths and ulps of stored numbers are numbers of binary32, or nearly: a summary.
+        width = (box.hi - box.lo).float()
         split = int(torch.count_nonzero(width))
         if split == 0:
             return
@@ -48,8 +51,9 @@ class NodeSummary:
         if split * 4 < width.numel():
             at = width.nonzero(as_tuple=True)
             width, box = width[at], Interval(box.lo[at], box.hi[at])
-        width = width.div_(ulp(torch.maximum(-box.lo, box.hi), fmt))
-        self.width_sum += float(width.sum())
+        size = torch.maximum(-box.lo, box.hi).float()
+        width = width.div_(ufp_(size).clamp_(min=fmt.min_normal)).mul_(2.0 ** (fmt.precision - 1))
+        self.width_sum += float(width.sum(dtype=torch.float64))
         self.width_max = max(self.width_max, float(width.max()))
 
     def merge(self, later: NodeSummary) -> None:
@@ -148,9 +152,10 @@ class Watch:
             if not everyone:
                 self.ran_over[rows] |= ~_finite(observed) & ~alive & self.counted[rows]
                 box, observed = Interval(box.lo[alive], box.hi[alive]), observed[alive]
-            inside = box.contains(observed)
-            if not bool(inside.all()):
-                self._escaped(node, box, observed, inside, alive, start)
+            exact = observed.double()
+            # A NaN is equal to nothing; a number outside is moved by the clamp.
+            if not torch.equal(torch.clamp(exact, box.lo, box.hi), exact):
+                self._escaped(node, box, observed, box.contains(observed), alive, start)
             if not node.op.moves:
                 self.nodes.setdefault(node.name, NodeSummary()).add(box, fmt)
 

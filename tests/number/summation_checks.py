@@ -14,7 +14,7 @@ from fractions import Fraction
 
 import torch
 
-from errbound.number import Accumulation, Format, summation
+from errbound.number import DOUBLE, SINGLE, Accumulation, Format, Working, summation
 
 from .exact import Machine, round_fraction, tiny
 
@@ -45,6 +45,20 @@ def coefficients(m: int, acc: Accumulation) -> tuple[Fraction, Fraction, Fractio
     return Fraction(float(c.magnitude)), Fraction(float(c.signed)), Fraction(float(c.absolute))
 
 
+def limits(
+    sums: Sequence[tuple[int, int]], m: int, acc: Accumulation, scale: int, work: Working = DOUBLE
+) -> list[float]:
+    """``sum_error`` of sums (S, |s|) in units of 2^-scale, which are numbers of ``work``."""
+    magnitude, total = (
+        torch.tensor([pair[k] * 2.0**-scale for pair in sums], dtype=torch.float64) for k in (0, 1)
+    )
+    assert bool((magnitude.to(work.dtype) == magnitude).all())
+    found = summation.sum_error(
+        torch.tensor([m]), magnitude.to(work.dtype), total.to(work.dtype), acc, work=work
+    )
+    return found.tolist()  # type: ignore[no-any-return]
+
+
 def check_sums(
     machine: Machine,
     acc: Accumulation,
@@ -52,32 +66,39 @@ def check_sums(
     products: int | None = None,
     fma: bool = True,
 ) -> Share:
-    """Every order of every multiset stays within ``any_order``; returns the largest share.
+    """Every order of every multiset stays within ``sum_error`` and ``any_order``.
 
-    Args:
+    Returns the largest share of ``sum_error``. Args:
         machine: how additions round.
         acc: the row under test.
-        multisets: exact terms, all of one length.
+        multisets: exact terms.
         products: how many of the leading terms are products (None: all).
         fma: whether products may be fused into additions.
     """
     share = Share()
-    bounds: dict[int, tuple[Fraction, Fraction, Fraction] | None] = {}
-    unit = Fraction(1, 1 << machine.scale)
+    by_length: dict[int, list[Multiset]] = {}
     for terms in multisets:
-        m = len(terms)
-        if m not in bounds:
-            bounds[m] = coefficients(m, acc)
-        found = bounds[m]
-        if found is None:
+        by_length.setdefault(len(terms), []).append(terms)
+    unit = Fraction(1, 1 << machine.scale)
+    for m, group in by_length.items():
+        linear = coefficients(m, acc)
+        if linear is None:
             continue
-        magnitude, signed, absolute = found
-        exact = sum(terms)
+        sums = [(sum(map(abs, terms)), abs(sum(terms))) for terms in group]
+        wide, narrow = (limits(sums, m, acc, machine.scale, w) for w in (DOUBLE, SINGLE))
         leading = m if products is None else products
-        results = machine.all_sums([(t,) for t in terms], leading, fma)
-        error = max(max(results) - exact, exact - min(results)) * unit
-        limit = (magnitude * sum(map(abs, terms)) + signed * abs(exact)) * unit + absolute
-        share.see(error, limit, terms)
+        for terms, (magnitude, total), least, single in zip(group, sums, wide, narrow, strict=True):
+            exact = sum(terms)
+            results = machine.all_sums([(t,) for t in terms], leading, fma)
+            error = max(max(results) - exact, exact - min(results)) * unit
+            general = (linear[0] * magnitude + linear[1] * total) * unit + linear[2]
+            assert error <= general, f"{float(error)} > {float(general)} for {terms}"
+            # Never worse, up to the roundings of the two evaluations.
+            assert least <= float(general) * (1 + 2.0**-40) + 2.0**-900, (
+                f"{least} > {float(general)}, the linear bound, for {terms}"
+            )
+            assert error <= Fraction(single), f"{float(error)} > {single} for {terms}"
+            share.see(error, Fraction(least), terms)
     return share
 
 

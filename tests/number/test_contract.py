@@ -23,7 +23,7 @@ from errbound.number import (
     Interval,
     accumulation,
 )
-from errbound.ops import Step
+from errbound.ops import Step, _shapes
 
 from . import contract_checks as checks
 from .contract_checks import ERRORLESS, KINDS, Boxes, point, random_boxes
@@ -61,9 +61,20 @@ def sweep(
     assert share.cases > 0
 
 
+@pytest.fixture(params=["binary32", "binary64"])
+def work(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The format in which S and r are computed; in binary32 where that is possible."""
+    if request.param == "binary64":
+        monkeypatch.setattr(_shapes, "in_binary32", lambda *args: False)
+
+
+both = pytest.mark.usefixtures("work")
+
+
 # --- the formats of networks -----------------------------------------------------------------
 
 
+@both
 @kinds
 @formats
 def test_all_orders(fmt: Format, kind: str) -> None:
@@ -71,6 +82,7 @@ def test_all_orders(fmt: Format, kind: str) -> None:
     sweep(fmt, TORCH_CPU.sums[fmt.name], kind, (1, 2, 3, 4), range(4))
 
 
+@both
 @kinds
 @formats
 def test_random_orders(fmt: Format, kind: str) -> None:
@@ -99,6 +111,7 @@ def test_sixteen_bit_accumulators(fmt: Format, kind: str) -> None:
     sweep(fmt, accumulation(fmt, fmt), kind, (1, 2, 3, 4), range(3))
 
 
+@both
 @kinds
 @formats
 def test_own_error(fmt: Format, kind: str) -> None:

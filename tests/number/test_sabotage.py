@@ -18,7 +18,6 @@ from errbound.number import (
     BINARY32,
     Accumulation,
     Ball,
-    Coefficients,
     Format,
     Interval,
     interval,
@@ -37,7 +36,8 @@ from .test_counterexamples import check_off_by_one_witness
 
 Patch = pytest.MonkeyPatch
 ORIGINAL_NEAREST = rounding.nearest_
-ORIGINAL_ANY_ORDER = summation.any_order
+ORIGINAL_SUM_ERROR = summation.sum_error
+ORIGINAL_UFP = rounding.ufp_
 ORIGINAL_ACCUMULATION = summation.accumulation
 
 
@@ -114,27 +114,43 @@ def change_row(patch: Patch, **fields: float) -> None:
     patch.setattr(summation, "accumulation", accumulation)
 
 
-def change_bound(
-    patch: Patch, change: Callable[[Tensor, Accumulation], Coefficients | tuple[Any, ...]]
-) -> None:
-    def any_order(m: Tensor, acc: Accumulation) -> Coefficients:
-        found = change(m, acc)
-        return found if isinstance(found, Coefficients) else Coefficients(*found)
-
-    patch.setattr(summation, "any_order", any_order)
-    patch.setattr(_shapes, "any_order", any_order)
+def change_bound(patch: Patch, bound: Callable[..., Tensor]) -> None:
+    for module in (summation, _shapes):
+        patch.setattr(module, "sum_error", bound)
 
 
 def one_addition_less(patch: Patch) -> None:
-    change_bound(patch, lambda m, acc: ORIGINAL_ANY_ORDER((m - 1).clamp(min=0), acc))
+    def bound(m: Tensor, *args: Any, **more: Any) -> Tensor:
+        return ORIGINAL_SUM_ERROR((m - 1).clamp(min=0), *args, **more)
+
+    change_bound(patch, bound)
 
 
 def half_of_s_for_q(patch: Patch) -> None:
-    def change(m: Tensor, acc: Accumulation) -> Coefficients:
-        found = ORIGINAL_ANY_ORDER(m, acc)
-        return replace(found, signed=torch.zeros_like(found.signed))
+    def bound(m: Tensor, magnitude: Tensor, total: Tensor, *args: Any, **more: Any) -> Tensor:
+        return ORIGINAL_SUM_ERROR(m, magnitude, torch.zeros_like(total), *args, **more)
 
-    change_bound(patch, change)
+    change_bound(patch, bound)
+
+
+def ufp_of(patch: Patch, change: Callable[[Tensor], Tensor]) -> None:
+    patch.setattr(summation, "ufp_", change)
+
+
+def ufp_one_binade_down(patch: Patch) -> None:
+    ufp_of(patch, lambda x: ORIGINAL_UFP(x).mul_(0.5))
+
+
+def ufp_of_q_alone(patch: Patch) -> None:
+    """ufp(Q) for ufp(Q + T0): without the errors made below a node."""
+
+    def bound(m: Tensor, s: Tensor, total: Tensor, acc: Accumulation, **more: Any) -> Tensor:
+        with pytest.MonkeyPatch.context() as inner:
+            q = (s + total) * 0.5
+            inner.setattr(summation, "ufp_", lambda x: ORIGINAL_UFP(q.expand_as(x).clone()))
+            return ORIGINAL_SUM_ERROR(m, s, total, acc, **more)
+
+    change_bound(patch, bound)
 
 
 def exact_products(patch: Patch) -> None:
@@ -231,6 +247,13 @@ def exact_terms(m: int = 2) -> None:
     summation_checks.check_sums(Machine(WIDE[4], 0), acc, terms, products=0)
 
 
+def partial_sums_above_q() -> None:
+    """Q = 124 < 128, but 112 + 2 + 2 + 2 + 2 may be 128 and + 4 then 136: 12 > 5 u 64 = 10."""
+    machine, acc = Machine(WIDE[5], 0, "any-tie"), summation_checks.row_exact(5)
+    share = summation_checks.check_sums(machine, acc, [(112, 2, 2, 2, 2, 4)], products=0)
+    assert share.value > 0.5
+
+
 def rounded_products() -> None:
     terms = summation_checks.multisets(summation_checks.products_of(3, 1), 2)
     acc = summation_checks.row_rounded(3)
@@ -321,6 +344,8 @@ FAULTS: dict[str, tuple[Callable[[Patch], None], tuple[Callable[[], None], ...]]
         (exact_terms, check_off_by_one_witness, contract_of(BINARY16, BINARY32)),
     ),
     "S/2 for Q": (half_of_s_for_q, (exact_terms,)),
+    "ufp one binade down": (ufp_one_binade_down, (exact_terms, rounded_products)),
+    "ufp of Q alone": (ufp_of_q_alone, (partial_sums_above_q,)),
     "binary32 products exact": (
         exact_products,
         (rounded_products, contract_of(BINARY32, BINARY32)),

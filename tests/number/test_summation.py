@@ -3,7 +3,11 @@
 Each test prints the largest share of the bound that an execution reached (``pytest -s``).
 """
 
+import itertools
 import random
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
 
 import pytest
 import torch
@@ -17,6 +21,7 @@ from errbound.number import (
     Format,
     accumulation,
     any_order,
+    sum_error,
 )
 
 from . import summation_checks as checks
@@ -246,6 +251,74 @@ def test_product_rows(storage: Format, accumulator: Format, exact: bool) -> None
     assert (acc.product_absolute > 0.0) == least
     widest = (2**storage.precision - 1) ** 2 << -2 * storage.emin  # all bits of the product
     assert (machine.results(widest) == (widest,)) == exact
+
+
+def height_of(tree: object) -> int:
+    """Additions above the deepest leaf of a nested pair."""
+    return 1 + max(map(height_of, tree)) if isinstance(tree, tuple) else 0
+
+
+def trees(leaves: tuple[int, ...]) -> Iterator[object]:
+    """Every bracketing of every permutation: nested pairs."""
+    if len(leaves) == 1:
+        yield leaves[0]
+    for mask in range(1, 2 ** (len(leaves) - 1)):
+        left = tuple(t for k, t in enumerate(leaves) if not mask >> k & 1)
+        right = tuple(t for k, t in enumerate(leaves) if mask >> k & 1)
+        yield from itertools.product(trees(left), trees(right))
+
+
+def evaluated(tree: object, machine: Machine) -> set[int]:
+    """All that a machine may make of a tree."""
+    if isinstance(tree, int):
+        return {tree}
+    assert isinstance(tree, tuple)
+    left, right = (evaluated(part, machine) for part in tree)
+    return {r for a in left for b in right for r in machine.results(a + b)}
+
+
+def test_trees_of_known_height() -> None:
+    """All trees of every height: within the bound of that height, which is smaller."""
+    machine, share, rng = Machine(WIDE[5], 0, "any-tie"), Share(), random.Random(1)
+    alphabet = checks.numbers(5, 3)
+    free = replace(checks.row_exact(5), height=None)
+    for _ in range(12):
+        terms = tuple(rng.choice(alphabet) for _ in range(5))
+        sums = [(sum(map(abs, terms)), abs(sum(terms)))]
+        bounds = {h: checks.limits(sums, 5, replace(free, height=h), 0)[0] for h in range(1, 5)}
+        assert all(bounds[h] <= bounds[h + 1] for h in range(1, 4))
+        assert bounds[4] <= checks.limits(sums, 5, free, 0)[0]
+        for tree in trees(terms):
+            error = max(abs(r - sum(terms)) for r in evaluated(tree, machine))
+            share.see(Fraction(error), Fraction(bounds[height_of(tree)]), tree)
+    report("trees of known height, p = 5", 5, share)
+
+
+def test_rounded_products_in_trees_of_known_height() -> None:
+    """One leaf more: a product is rounded before it goes through h additions."""
+    machine, share, rng = Machine(WIDE[4], 0, "any-tie"), Share(), random.Random(2)
+    alphabet = checks.products_of(4, 2)
+    acc = checks.row_rounded(4)
+    for _ in range(40):
+        exact = tuple(rng.choice(alphabet) for _ in range(3))
+        sums = [(sum(map(abs, exact)), abs(sum(exact)))]
+        for terms in itertools.product(*(machine.results(t) for t in exact)):
+            for tree in trees(terms):
+                limit = checks.limits(sums, 3, replace(acc, height=height_of(tree)), 0)[0]
+                error = max(abs(r - sum(exact)) for r in evaluated(tree, machine))
+                share.see(Fraction(error), Fraction(limit), tree)
+    report("products, trees of known height, p = 4", 3, share)
+
+
+def test_height_in_large_sums() -> None:
+    """m = 784, h = 64: 64 u S for 783 u Q."""
+    m, acc = torch.tensor([784]), accumulation(BINARY16, BINARY32)
+    one, zero = torch.ones(1).double(), torch.zeros(1).double()
+    free, low = (float(sum_error(m, one, zero, a)) for a in (acc, replace(acc, height=64)))
+    assert low < 1.001 * 64 * 2.0**-24 < free
+    found = any_order(m, replace(acc, height=64))
+    assert float(found.magnitude) < 1.001 * 64 * 2.0**-24
+    assert float(found.signed) == 0.0
 
 
 def test_truncation_is_not_a_row() -> None:

@@ -12,21 +12,21 @@ from .editing import Edit, Fault, Row
 ROUNDING = "errbound.number.rounding"
 SUMMATION = "errbound.number.summation"
 INTERVAL = "errbound.number.interval"
-SHAPES = "errbound.ops._shapes"
+SHAPES, SUMS = "errbound.ops._shapes", "errbound.ops._sums"
 SOFTMAX, TRANSPOSED = "errbound.ops.softmax", "errbound.ops.conv_transpose"
 CORE = "errbound.ops._softmax"
 """What softmax and log-softmax share."""
 
 NORMAL, HALF = TORCH_CPU.sums["float32"], TORCH_CPU.sums["bfloat16"]
 NEAREST = "    return x.add_(s).sub_(s)\n"
-POINTS = "if x.lo is not x.hi or acc.input_absolute:"
+POINTS = "        spread, total = None, centre.to(work.dtype).abs()\n        if not x.is_point:"
 
 SABOTAGES: dict[str, tuple[Fault, ...]] = {
     "wrong rounding direction: lower end of a sum": (
-        Edit(SHAPES, "return centre - radius,", "return centre + radius,"),
+        Edit(SUMS, "return self.centre - radius,", "return self.centre + radius,"),
     ),
     "wrong rounding direction: upper end of a sum": (
-        Edit(SHAPES, "centre - radius, centre.add_(radius)", "centre - radius, centre - radius"),
+        Edit(SUMS, "- radius, self.centre + radius", "- radius, self.centre - radius"),
     ),
     "wrong rounding direction: outward widening": (
         Edit(ROUNDING, "lo - (lo.abs() * own + grown)", "lo + (lo.abs() * own + grown)"),
@@ -40,40 +40,47 @@ SABOTAGES: dict[str, tuple[Fault, ...]] = {
             "    return x.copy_(torch.where(t.abs() > x.abs(), t - q * x.sign(), t))\n",
         ),
     ),
-    "m off by one": (Edit(SUMMATION, "additions = (count - 1.0)", "additions = (count - 2.0)"),),
-    "m counted by mid != 0": (
-        Edit(SHAPES, "nonzero = (x.lo != 0) | (x.hi != 0)", "nonzero = ball.mid != 0"),
+    "m off by one": (
+        Edit(
+            SUMMATION,
+            "    count = m.double()\n    additions = (count - 1.0)",
+            "    count = m.double()\n    additions = (count - 2.0)",
+        ),
     ),
+    "ufp one binade down": (Edit(SUMMATION, "addcmul_(ufp_(top),", "addcmul_(ufp_(top) * 0.5,"),),
+    "ufp of Q alone": (
+        Edit(
+            SUMMATION,
+            "grow = up / (1.0 - kappa.clamp(max=0.5))",
+            "grow = up + torch.zeros_like(kappa)",
+        ),
+    ),
+    "m counted by mid != 0": (Edit(SHAPES, "some = reach.sign()", "some = x.mid.sign().abs()"),),
     "Q from the midpoint sum alone": (
         Edit(
             SHAPES,
-            "radius.addcmul_(apply(rad, weight.magnitude, None), 1.0 + bound.signed)",
-            "radius.add_(apply(rad, weight.magnitude, None))",
+            "            total.add_(spread)\n",
+            "",
         ),
     ),
     "S without the bias": (
-        Edit(
-            SHAPES,
-            "apply(reach, weight.magnitude, None if bias is None else bias.magnitude)",
-            "apply(reach, weight.magnitude, None)",
-        ),
+        Edit(SHAPES, "sums = apply(reach, w, b)", "sums = apply(reach, w, None)"),
     ),
     "Q without the bias": (
         Edit(
             SHAPES,
-            "radius.addcmul_(centre.abs(),",
-            "radius.addcmul_(apply(ball.mid, weight.exact, None).abs(),",
+            "centre.to(work.dtype).abs()",
+            "apply(x.mid, weight.exact, None).to(work.dtype).abs()",
         ),
     ),
     "the bias is no term": (
-        Edit(SHAPES, "count(nonzero) + (0 if bias is None else 1)", "count(nonzero)"),
+        Edit(SHAPES, "count(some) + (0 if bias is None else 1)", "count(some)"),
     ),
     "FMA credited": (
         Edit(
             SUMMATION,
-            "half + acc.product * grow,",
-            "half + acc.product * grow * (count <= 1),",
-            (("nodes = count if acc.product > 0.0 else additions", "nodes = additions"),),
+            "alpha=(acc.product + relative) * up)",
+            "alpha=(acc.product * bool((count <= 1.0).all()) + relative) * up)",
         ),
     ),
     "missing product rounding of M32": (
@@ -93,15 +100,15 @@ SABOTAGES: dict[str, tuple[Fault, ...]] = {
     "missing flush of weights": (
         Edit(SHAPES, "if weight.has_subnormal and acc.input_absolute:", "if False:"),
     ),
-    "missing own error (gamma)": (Edit(SHAPES, "own = gamma(fan_in + 1)", "own = 0.0"),),
+    "missing own error (gamma)": (Edit(SHAPES, "relative=gamma(fan_in + 2)", "relative=0.0"),),
     "inexact midpoint ignored": (
         Edit(
             INTERVAL,
-            "torch.maximum(box.hi - mid, mid - box.lo).mul_(inflate(1))",
-            "(box.hi - box.lo).mul_(0.5)",
+            "torch.maximum(rad, mid - box.lo, out=rad).mul_(inflate(1))",
+            "rad = (box.hi - box.lo).mul_(0.5)",
         ),
     ),
-    "radius of a box left out": (Edit(SHAPES, POINTS, "if False:"),),
+    "radius of a box left out": (Edit(SHAPES, POINTS, POINTS.replace("not x.is_point", "False")),),
     "double rounding (f64.half())": (
         Edit(ROUNDING, NEAREST, "    return x.copy_(x.to(fmt.dtype))\n"),
     ),
@@ -174,13 +181,8 @@ SABOTAGES: dict[str, tuple[Fault, ...]] = {
             "seen = by_group(mask, how.groups).clamp(max=1.0)\n        sums",
         ),
     ),
-    "transposed convolution: range checked by rows of inputs": (
-        Edit(
-            TRANSPOSED,
-            "found = stored_sums(step, x, rows, bias",
-            "vars(rows)['largest_row'] = weight.largest_row\n"
-            "    found = stored_sums(step, x, rows, bias",
-        ),
+    "range of partial sums not checked": (
+        Edit(SHAPES, "            _check_partials(step, sums, limit)", "            pass"),
     ),
     "transposed convolution: taps added in binary32": (
         Edit(

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from functools import cache
 
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -142,7 +143,9 @@ UP_W = (1.0, *[1 + 2.0**-10] * 10)
 def a_box_around_zero_whose_additions_round_up() -> None:
     """x in [-a, a]: the midpoint is 0, and so is its sum; the corner is the worst case."""
     x, w = (1.0, *UP), (1.0, *UP_W)
-    box = linear(BINARY16, Interval(-row(*x), row(*x)), w)
+    with pytest.MonkeyPatch.context() as patch:  # binary32 enlarges the radius by more than m u Q
+        patch.setattr(_shapes, "in_binary32", lambda *args: False)
+        box = linear(BINARY16, Interval(-row(*x), row(*x)), w)
     for sign in (1, -1):
         stays(chain(sign * t for t in products(x, w)), box, BINARY16)
 
@@ -242,6 +245,35 @@ def exact_sums_of_an_errorless_machine() -> None:
             )
 
 
+def partial_sums_that_cross_a_power_of_two() -> None:
+    """Q < 2^24 is not left by subset sums, but by partial sums that were rounded up.
+
+    From 2^24 - 40 on, 33/64 counts as 1 until 2^24 is reached, though the exact sum is 2^24 - 19.4;
+    then 65/64 counts as 2.
+    """
+    start = [2.0**24 - 32768, 32768.0 - 40]
+    terms = [*start, *[33.0 / 64] * 40, *[65.0 / 64] * 19]
+    # Large weights: bounds in binary64. Those in binary32 are inflated by more than 2^24 - Q.
+    x = point(*(t * 2.0**-23 for t in terms))
+    w = Constant(torch.full((1, len(terms)), 2.0**23))
+    exact = sum(map(Fraction, terms), Fraction(0))
+    assert exact < 2**24
+    lo, hi = _shapes.contract(
+        Step(TORCH_CPU, BINARY32, 1),
+        Ball.enclosing(x),
+        w,
+        None,
+        torch.nn.functional.linear,
+        len(terms),
+        lambda mask: mask.sum(dim=-1, keepdim=True),
+        TORCH_CPU.sums["float16"],
+    ).ends()
+    found = chain(map(Fraction, terms))
+    assert Fraction(float(lo)) <= found <= Fraction(float(hi)), (
+        f"{float(found)} is outside [{float(lo)}, {float(hi)}]"
+    )
+
+
 def balls_contain_their_intervals() -> None:
     """Exact: ends far apart in magnitude have no midpoint in binary64."""
     pairs = [(-(2.0**-120), 1.0), (2.0**-100, 3.0), (-5.0, 2.0**-90), (1.0, 1 + 2.0**-23)]
@@ -305,6 +337,7 @@ WITNESSES: tuple[Callable[[], None], ...] = (
     stores_are_correctly_rounded,
     balls_contain_their_intervals,
     exact_sums_of_an_errorless_machine,
+    partial_sums_that_cross_a_power_of_two,
     a_tie_is_stored_as_the_kernel_stores_it,
     every_addition_rounds_down,
     a_box_around_zero_whose_additions_round_up,
