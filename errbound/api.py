@@ -40,6 +40,7 @@ def certify(
     effort: str = "normal",
     time_limit: float | None = None,
     radius: float | Literal["pixel"] = 0.0,
+    tree_height: int | None = None,
     preprocess: Preprocess | None = None,
     offset: int = 0,
     limit: int | None = None,
@@ -68,6 +69,8 @@ def certify(
         radius: certify all inputs within this distance of each sample, in every value and in the
             units of the data (of images in bytes: divided by 255), before ``preprocess``; "pixel"
             is 0.5/255. Runs, and what is called observed, are of the samples themselves.
+        tree_height: assume that no sum is a tree higher than so many additions; the certificate
+            says so.
         preprocess: applied in binary32, outside the program that is analysed.
         offset: first sample; ``limit``: number of samples, None for all.
         out: a run directory to write, as the command line does; ``resume`` or ``overwrite`` one.
@@ -105,6 +108,7 @@ def certify(
         softmax=on == "softmax",
         effort=effort,
         limit=time_limit,
+        tree_height=tree_height,
     )
     place = None if out is None else Path(out)
     return session.run(place, resume=resume, overwrite=overwrite, progress=progress)

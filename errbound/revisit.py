@@ -52,13 +52,14 @@ def reopen(
             s["radius"],
         ),
         format_named(s["format"]),
-        arithmetic_named(s["arithmetic"]["name"]),
+        arithmetic_named(s["arithmetic"]["row"]),
         s["model"]["output"],
         s["batch_size"],
         source16=_source(other, "--arch16", arch16 or arch, trust_pickle) if other else None,
         softmax=s["model"]["on"] == "softmax",
         effort=s["effort"],
         limit=s["time_limit"],
+        tree_height=s["arithmetic"]["tree_height"],
     )
     now = session.header["facts"]["model"]
     for name in SAME:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 from errbound.analysis import Shadow, reals
-from errbound.arithmetic import Arithmetic
+from errbound.arithmetic import Arithmetic, with_tree_height
 from errbound.data import Dataset, DataSpec, Preprocess
 from errbound.errors import ContainmentError, InputError
 from errbound.number import Format
@@ -143,10 +143,14 @@ class Session:
         softmax: bool = False,
         effort: str = "normal",
         limit: float | None = None,
+        tree_height: int | None = None,
     ) -> None:
         batch_size = BATCH[effort] if batch_size is None else batch_size
         if batch_size < 1:
             raise InputError(f"a batch size of {batch_size}: choose 1 or more")
+        self.row, self.tree_height = arithmetic.name, tree_height
+        if tree_height is not None:
+            arithmetic = with_tree_height(arithmetic, tree_height)
         self.inputs = inputs
         self.window = inputs.window
         inputs.batch(self.window.start, self.window.start + 1)  # mean and std fit the channels
@@ -291,7 +295,8 @@ class Session:
         facts = self.header["facts"]
         command = f"errbound certify {facts['model']['path'] or 'MODEL'} --data {data}"
         command += f" --batch-size {self.batch_size} --format {facts['format']}"
-        command += f" --output {facts['model']['output']}"
+        command += f" --output {facts['model']['output']} --arithmetic {self.row}"
+        command += f" --tree-height {self.tree_height}" if self.tree_height else ""
         content = {
             "index": index,
             "row": batch.escapes[0].sample,
@@ -332,6 +337,8 @@ class Session:
             "format": pair.format.name,
             "arithmetic": {
                 "name": arithmetic.name,
+                "row": self.row,
+                "tree_height": self.tree_height,
                 "assumptions": list(arithmetic.assumptions),
                 "probed": arithmetic.probed,
                 "observed": _observed(arithmetic, pair.format),

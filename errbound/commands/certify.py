@@ -82,6 +82,12 @@ if TYPE_CHECKING:
     metavar="R",
     help="Certify all inputs within R of each, before mean and std; pixel: 0.5/255.",
 )
+@click.option(
+    "--tree-height",
+    type=click.IntRange(1),
+    metavar="H",
+    help="Assume that no sum is a tree higher than H additions.",
+)
 @click.option("--out", metavar="DIR", help="Run directory.  [runs/MODEL-DATA-FORMAT]")
 @click.option("--resume", is_flag=True, help="Continue the run in the directory.")
 @click.option("--overwrite", is_flag=True, help="Replace the run in the directory.")
@@ -132,6 +138,7 @@ def certify(
     effort: str,
     time_limit: float | None,
     reach: float | str,
+    tree_height: int | None,
     out: str | None,
     resume: bool,
     overwrite: bool,
@@ -159,6 +166,7 @@ def certify(
       errbound certify model.pt --data mnist --limit 20 --shadow 20
       errbound certify model.pt --data mnist --effort max --time-limit 10
       errbound certify model.pt --data mnist --radius pixel
+      errbound certify model.pt --data mnist --tree-height 64
 
     \b
     Exit status:
@@ -190,6 +198,7 @@ def certify(
         softmax=on == "softmax",
         effort=effort,
         limit=time_limit,
+        tree_height=tree_height,
     )
     if fail_under is not None and not session.has_classes:
         raise InputError("--fail-under needs an output of two or more classes")
@@ -197,6 +206,7 @@ def certify(
     parts += [execution.name] if execution.name != "torch-cpu" else []
     parts += ["softmax"] if on == "softmax" else []
     parts += [f"radius-{reach}"] if reach else []
+    parts += [f"height-{tree_height}"] if tree_height else []
     shadowed = ""
     folder = Path(out or f"runs/{'-'.join(parts)}")
     with Bar("certifying", shown=not quiet) as bar:

@@ -20,7 +20,9 @@ def command(facts: Record) -> str:
     for option, value in (spec or {"data": "DATA"}).items():
         if value is not None:
             words += [f"--{option.replace('_', '-')}", value]
-    words += ["--format", facts["format"], "--arithmetic", facts["arithmetic"]["name"]]
+    words += ["--format", facts["format"], "--arithmetic", facts["arithmetic"]["row"]]
+    if facts["arithmetic"]["tree_height"] is not None:
+        words += ["--tree-height", facts["arithmetic"]["tree_height"]]
     if model.get("arch"):
         words += ["--arch", model["arch"]]
     if m16:

@@ -152,3 +152,28 @@ def test_batches_are_small_where_they_take_long(shell: Shell) -> None:
         assert json.loads(done.out)["batch_size"] == size
     done = shell(*BASE, "--effort", "max", "--batch-size", 5, "--overwrite", "--json")
     assert json.loads(done.out)["batch_size"] == 5
+
+
+def test_a_tree_height_is_an_assumption_that_the_run_keeps(shell: Shell) -> None:
+    base, word = (*BASE[:4], "--limit", 5), ("--tree-height", 4)
+    assert shell(*base).status == 0
+    done = shell(*base, *word)
+    assert done.status == 0
+    folder = Path("runs/model-points-float16-height-4")
+    s, plain = load_run(folder).summary, load_run("runs/model-points-float16").summary
+    jsonschema.validate(s, schema())
+    assert (s["arithmetic"]["row"], s["arithmetic"]["tree_height"]) == ("torch-cpu", 4)
+    assert set(s["arithmetic"]["assumptions"]) > set()
+    said = [a for a in s["arithmetic"]["assumptions"] if "height" in a or "higher" in a]
+    assert len(said) == 1
+    assert not any("height" in a for a in plain["arithmetic"]["assumptions"])
+    assert s["proved_delta_max"] <= plain["proved_delta_max"]
+    assert "assumed, not probed" in flat(done.out)
+    assert "--arithmetic torch-cpu --tree-height 4 " in command(s)
+    page = render(load_run(folder), *images_of(load_run(folder)))
+    assert "no term goes through more than 4 additions" in page
+    refused = shell.refuses(*base, "--out", folder, "--resume")
+    assert "arithmetic torch-cpu" in refused
+    assert shell(*base, *word, "--resume").status == 0
+    assert s["arithmetic"]["name"] in flat(shell("explain", folder, "--sample", 2).out)
+    shell.refuses(*base, "--tree-height", 0, "--overwrite")
