@@ -73,7 +73,9 @@ class Encloser:
         """
         box = x if isinstance(x, Interval) else Interval.point(x)
         samples = box.shape[0]
-        finite = torch.isfinite(box.lo) & torch.isfinite(box.hi)
+        finite = torch.isfinite(box.lo)
+        if box.lo is not box.hi:
+            finite &= torch.isfinite(box.hi)
         overflow = torch.where(finite.reshape(samples, -1).all(dim=1), -1, 0)
         # Beyond the range at both ends; NaN counts, as it does in one run.
         beyond = (box.lo == torch.inf) | (box.hi == -torch.inf) | box.lo.isnan()
