@@ -77,8 +77,10 @@ class Encloser:
         if box.lo is not box.hi:
             finite &= torch.isfinite(box.hi)
         overflow = torch.where(finite.reshape(samples, -1).all(dim=1), -1, 0)
-        # Beyond the range at both ends; NaN counts, as it does in one run.
-        beyond = (box.lo == torch.inf) | (box.hi == -torch.inf) | box.lo.isnan()
+        # Beyond the range at both ends. NaN, of which the sign is lost, counts for a point only.
+        beyond = (box.lo == torch.inf) | (box.hi == -torch.inf)
+        if box.lo is box.hi:
+            beyond |= box.lo.isnan()
         certain = beyond.reshape(samples, -1).any(dim=1)
         storage_of = self.program.storage
         start = box

@@ -197,7 +197,7 @@ class Trace:
         assert entry.relation is not None
         pending: dict[int, Functionals] = {}
         self._pull(entry.relation, g, pending)
-        low, high = self._walk(pending)
+        low, high = self._walk(pending) if pending else (torch.zeros_like(offset.lo),) * 2
         # The transposed map of a unit copies and scales: its roundings are those of the walk.
         own = self._own(entry.relation, self.dtype)
         spread = entry.relation.spread
@@ -239,7 +239,11 @@ class Trace:
             pending[k] = pending[k].plus(found, x.shape[1:]) if k in pending else found
 
     def _own(self, relation: Relation, dtype: torch.dtype) -> float:
-        """gamma: product with the slope, the transposed sum, additions where paths meet."""
+        """gamma: product with the slope, the transposed sum, additions where paths meet.
+
+        n roundings to nearest err by at most n u of the sum of magnitudes, without a condition on n
+        (Jeannerod and Rump 2013); the factor is for the terms' own roundings.
+        """
         roundings = relation.length + self._paths + 4
         return roundings * float(torch.finfo(dtype).eps) * 0.5 * (1.0 + 2.0**-10)
 
@@ -259,10 +263,12 @@ class Trace:
         if relation is not None:
             low, high = _beyond(relation.offset, relation.gap)
             low, high = low - c, high - c
+            usable = low.isfinite() & high.isfinite()
+            low, high = torch.where(usable, low, lo), torch.where(usable, high, hi)
             slope = (high - low < hi - lo).double()
             if entry.slope is not None:
-                slope = entry.slope.double()
-            rest = 1.0 - slope  # exact: slopes are binary32 numbers
+                slope = entry.slope.double() * usable
+            rest = 1.0 - slope  # exact for binary32 slopes from 2^-30 on, else within ``size``
             lo, hi = rest * lo + slope * low, rest * hi + slope * high
             size = rest * size + slope * torch.maximum(low.abs(), high.abs())
             reach = sum(_largest_sum(t.ball.rad) for t, _ in relation.terms)

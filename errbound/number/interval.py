@@ -37,6 +37,11 @@ class Interval:
         exact = value.double()
         return (self.lo <= exact) & (exact <= self.hi)
 
+    def at(self, rows: Tensor) -> Interval:
+        """Some of the samples, by index; a point stays one."""
+        lo = self.lo[rows]
+        return Interval(lo, lo if self.lo is self.hi else self.hi[rows])
+
     def rows(self, start: int, stop: int) -> Interval:
         """The samples ``start:stop`` (first dimension); a point stays one."""
         lo = self.lo[start:stop]

@@ -89,7 +89,8 @@ def related_windows(
     with at most ``length`` additions to one coefficient: so many windows hold one entry.
 
     y is the sum over the product n of the divisors of the first way; every way divides by the same
-    product, with as many roundings as it has divisors, each of u |y| (1 + u) + eta at most.
+    product, with as many roundings as it has divisors, each of relative error u/(1 + u) at most, or
+    eta: k of them change y by at most k u |y| + k eta.
     """
     ones = Constant(torch.ones(1, fan_in, dtype=torch.float64))
     middle = step.intermediate

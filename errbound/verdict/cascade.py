@@ -68,9 +68,7 @@ class Bound:
 
     def at(self, rows: Tensor) -> Bound:
         """Some of the samples."""
-        return Bound(
-            self.lead[rows], Interval(self.output.lo[rows], self.output.hi[rows]), self.inside[rows]
-        )
+        return Bound(self.lead[rows], self.output.at(rows), self.inside[rows])
 
     def put(self, rows: Tensor, other: Bound) -> Bound:
         """With the given samples replaced."""
@@ -128,13 +126,15 @@ class Follower:
         best = torch.full(self.winner.shape, -torch.inf, dtype=torch.float64)
         with torch.enable_grad():
             slopes = trace.free_slopes()
+            if not slopes:
+                return best
             steps = torch.optim.Adam(slopes, lr=RATE)
             for _ in range(STEPS):
                 lead = self._lead(output, trace.bounds(output, g)[0])
                 best = torch.maximum(best, lead.detach())
                 undecided = best <= 0
-                if not self._in_time() or not bool(undecided.any()):
-                    break
+                if not lead.requires_grad or not self._in_time() or not bool(undecided.any()):
+                    break  # the output has no relation, or nothing is left to do
                 steps.zero_grad()
                 (-lead[undecided & lead.isfinite()].sum()).backward()  # type: ignore[no-untyped-call]
                 steps.step()
@@ -162,6 +162,7 @@ class Follower:
         joint = joint - size * 2.0**-50  # two roundings
         apart = output.lo.gather(1, index) - output.hi
         apart = torch.where(apart == 0.0, apart, down(apart))
+        joint = torch.where(joint.isnan(), -torch.inf, joint)
         best = torch.maximum(joint, apart).scatter(1, index, torch.inf)
         return best.amin(dim=1)
 
@@ -224,7 +225,7 @@ class Cascade:
                 if stage != "slopes" or name not in follow:
                     if not len(open_):
                         continue
-                    box = Interval(boxes[name].lo[open_], boxes[name].hi[open_])
+                    box = boxes[name].at(open_)
                     follow[name] = open_, Follower(encloser, box, winner[open_], deadline)
                 at, follower = follow[name]
                 if bool((found[name].lead[at] > 0).all()):

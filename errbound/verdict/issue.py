@@ -200,9 +200,9 @@ class Certifier:
         winner = batch.prediction32[open_]
         boxes, known = {}, {}
         for name, side in sides.items():
-            boxes[name] = Interval(side.start.lo[open_], side.start.hi[open_])
+            boxes[name] = side.start.at(open_)
             inside = side.first[open_] < 0
-            output = Interval(side.box.lo[open_], side.box.hi[open_])
+            output = side.box.at(open_)
             lead_ = torch.where(inside, lead(output, winner), -torch.inf)
             known[name] = Bound(lead_, output, inside)
         found, stages, spent = self.cascade(boxes, winner, known)

@@ -163,3 +163,22 @@ def test_a_point_box_gives_the_plain_verdicts(inputs: Tensor) -> None:
     assert plain.stage == box.stage
     for name in ("pairwise", "proved_delta", "proved_delta16", "margin_lower"):
         assert torch.equal(getattr(plain, name), getattr(box, name))
+
+
+class Ends(nn.Module):
+    """Its last operator has no linear relation, or none of its operators has one."""
+
+    def __init__(self, alone: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer = nn.Identity() if alone else nn.Linear(8, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.reciprocal(self.layer(x) + 4.0)
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_no_slopes_to_optimise_is_no_error(inputs: Tensor, alone: bool) -> None:
+    batch = certifier(Ends(alone), "max").batch_of(inputs, around=(inputs - 0.1, inputs + 0.1))
+    assert Verdict.UNDECIDED in batch.verdict
+    assert set(batch.stage) <= {"forward", "backward", "refined", "slopes", "run", ""}

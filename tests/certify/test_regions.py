@@ -221,6 +221,14 @@ def test_a_ball_that_may_leave_the_range_does_not_certainly() -> None:
     assert run.samples[0].overflow == "possible"
 
 
+def test_an_end_that_became_nan_does_not_say_on_which_side() -> None:
+    """E4M3 overflows to NaN: [-500, 1] holds 0, whose run stays in range."""
+    for sign in (1.0, -1.0):
+        x = torch.tensor([[-249.5 * sign, 0.0]])
+        run = errbound.certify(nn.Linear(2, 2).eval(), x, format="float8_e4m3fn", radius=250.5)
+        assert run.samples[0].overflow == "possible"
+
+
 def test_bytes_are_balls_in_units_of_1() -> None:
     bytes_ = np.arange(24, dtype=np.uint8).reshape(2, 12) * 10
     by_hand = bytes_.astype(np.float32) / 255
