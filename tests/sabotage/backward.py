@@ -99,7 +99,7 @@ SABOTAGES: dict[str, tuple[Fault, ...]] = {
         ),
     ),
     "backward: the kernel's error of a tabulated function left out": (
-        Row(vars(_smooth), "_worst", lambda *_: 0.0),
+        Row(vars(_smooth), "_worst", lambda *_: (0.0, 0.0)),
     ),
     "backward: roundings relative to ends that cancelled": (
         Edit(
