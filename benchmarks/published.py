@@ -35,13 +35,14 @@ CIFAR_RESNET = Preprocess((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 @dataclass(frozen=True)
 class Row:
-    """A model, its data and how many samples of it are certified (None: all)."""
+    """A model, its data, how many samples of it are certified (None: all) and how hard."""
 
     file: str
     arch: str
     data: str = "mnist"
     preprocess: Preprocess | None = None
     limit: int | None = None
+    effort: str = "normal"
 
 
 def shipped(name: str) -> Row:
@@ -64,7 +65,9 @@ ROWS = {
         CIFAR_SIGMOID,
         1000,
     ),
-    "resnet20": Row("models/resnet20-12fca82f.th", "resnet20", "cifar10", CIFAR_RESNET, 100),
+    "resnet20": Row(
+        "models/resnet20-12fca82f.th", "resnet20", "cifar10", CIFAR_RESNET, 100, "fast"
+    ),
     "examples/mnist_dnn": shipped("mnist_dnn"),
     "examples/mnist_cnn": shipped("mnist_cnn"),
     "examples/cifar_resnet": Row("examples/cifar_resnet.pt", "", "cifar10", CIFAR_RESNET, 200),
@@ -95,7 +98,12 @@ def certify(name: str, fmt: str, limit: int | None = None) -> Run:
     """Certify a row's model in ``fmt``; ``limit`` samples, or the row's own number."""
     row = ROWS[name]
     return errbound.certify(
-        load(name), data(name), format=fmt, preprocess=row.preprocess, limit=limit or row.limit
+        load(name),
+        data(name),
+        format=fmt,
+        preprocess=row.preprocess,
+        limit=limit or row.limit,
+        effort=row.effort,
     )
 
 
