@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -110,7 +111,7 @@ def related_windows(
     if not divisors[0]:
         found = _related(x, sums, pull, length, None, step.store_)
         lo, hi = sums.ends()
-        return _with_gap(found, step.gap(torch.maximum(lo.abs(), hi.abs())))
+        return replace(found, gap=step.gap(torch.maximum(lo.abs(), hi.abs())))
     u = 0.0 if step.arithmetic.exact else middle.unit_roundoff
     lo, hi = sums.ends()
     size = torch.maximum(lo.abs(), hi.abs()) * by * inflate(4)
@@ -131,10 +132,4 @@ def related_windows(
         length + 2,
         step.gap(size + error),
         step.store_,
-    )
-
-
-def _with_gap(relation: Relation, gap: Tensor | None) -> Relation:
-    return Relation(
-        relation.terms, relation.offset, relation.spread, relation.length, gap, relation.finish
     )

@@ -21,7 +21,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from errbound.number import TINY64, Ball, Interval, down, inflate, up
-from errbound.ops._op import Step
 
 
 @dataclass(frozen=True)
@@ -173,11 +172,6 @@ class Relation:
     finish: Callable[[Tensor, Tensor], Interval] | None = None
 
 
-def half_ulp(step: Step, lo: Tensor, hi: Tensor, *, twice: bool = False) -> Tensor | None:
-    """Bound of |fl(y) - y| for y in [lo, hi]; ``twice``: through the intermediate format."""
-    return step.gap(torch.maximum(lo.abs(), hi.abs()), twice=twice)
-
-
 def moved(call: Callable[..., Any], out: Any, *args: Any, **kwargs: Any) -> list[Relation]:
     """Relations of an operator that moves numbers, one per output.
 
@@ -311,7 +305,6 @@ def _as(value: Tensor | float) -> Tensor:
 
 
 def between(
-    step: Step,
     x: Centred,
     value: Tensor,
     error: Tensor,

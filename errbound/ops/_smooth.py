@@ -67,6 +67,6 @@ def smooth(
             error = step.arithmetic.functions[name]
             own = own + size * error.relative + error.absolute
             gap = step.gap(size + own, twice=True)
-        return between(step, x, value, own, least, most, gap)
+        return between(x, value, own, least, most, gap)
 
     return relate
