@@ -6,6 +6,7 @@ the one run made, seconds.
 
     python benchmarks/published.py                    # the tables of docs/results.md
     python benchmarks/published.py --limit 500 kw_mnist
+    python benchmarks/published.py --ties first
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from torch import nn
 from torch.export import ExportedProgram
@@ -94,7 +96,9 @@ def data(name: str, shared: Path = SHARED) -> Dataset:
     return open_dataset(ROWS[name].data, data_dir=folder)
 
 
-def certify(name: str, fmt: str, limit: int | None = None) -> Run:
+def certify(
+    name: str, fmt: str, limit: int | None = None, ties: Literal["open", "first"] = "open"
+) -> Run:
     """Certify a row's model in ``fmt``; ``limit`` samples, or the row's own number."""
     row = ROWS[name]
     return errbound.certify(
@@ -104,6 +108,7 @@ def certify(name: str, fmt: str, limit: int | None = None) -> Run:
         preprocess=row.preprocess,
         limit=limit or row.limit,
         effort=row.effort,
+        ties=ties,
     )
 
 
@@ -118,6 +123,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models", nargs="*", metavar="MODEL", help=", ".join(ROWS))
     parser.add_argument("--limit", type=int)
+    parser.add_argument("--ties", choices=["open", "first"], default="open")
     options = parser.parse_args()
     head = ("model", "format", "samples", "agree", "proved", "share", "ratio", "ratio16", "seconds")
     print("| " + " | ".join(head) + " |")
@@ -125,7 +131,7 @@ def main() -> None:
     for name in options.models or ROWS:
         for fmt in ("float16", "bfloat16"):
             start = time.perf_counter()
-            s = certify(name, fmt, options.limit).summary
+            s = certify(name, fmt, options.limit, options.ties).summary
             agree = round(s["agreement_fraction"] * s["samples"])
             proved = s["verdicts"]["proved"]
             print(

@@ -21,7 +21,7 @@ from errbound.program import trace
 from errbound.report.files import write_whole
 from errbound.report.run import Run, load_run
 from errbound.session import Inputs, Progress, Session, Source, radius_of
-from errbound.verdict import EFFORTS
+from errbound.verdict import EFFORTS, Ties
 
 __all__ = ["Run", "certify", "export", "load_run"]
 
@@ -41,6 +41,7 @@ def certify(
     time_limit: float | None = None,
     radius: float | Literal["pixel"] = 0.0,
     tree_height: int | None = None,
+    ties: Literal["open", "first"] = "open",
     preprocess: Preprocess | None = None,
     offset: int = 0,
     limit: int | None = None,
@@ -71,6 +72,8 @@ def certify(
             is 0.5/255. Runs, and what is called observed, are of the samples themselves.
         tree_height: assume that no sum is a tree higher than so many additions; the certificate
             says so.
+        ties: "open": a sample whose outputs may be equal is not proved; "first": the first of equal
+            outputs is the answer, as ``torch.argmax`` documents. The certificate says so.
         preprocess: applied in binary32, outside the program that is analysed.
         offset: first sample; ``limit``: number of samples, None for all.
         out: a run directory to write, as the command line does; ``resume`` or ``overwrite`` one.
@@ -91,6 +94,8 @@ def certify(
         raise InputError(f"on={on!r}: choose 'output' or 'softmax'")
     if effort not in EFFORTS:
         raise InputError(f"effort={effort!r}: choose {', '.join(EFFORTS)}")
+    if ties not in list(Ties):
+        raise InputError(f"ties={ties!r}: choose {', '.join(Ties)}")
     session = Session(
         _source(model),
         Inputs(
@@ -109,6 +114,7 @@ def certify(
         effort=effort,
         limit=time_limit,
         tree_height=tree_height,
+        ties=ties,
     )
     place = None if out is None else Path(out)
     return session.run(place, resume=resume, overwrite=overwrite, progress=progress)

@@ -60,6 +60,7 @@ def reopen(
         effort=s["effort"],
         limit=s["time_limit"],
         tree_height=s["arithmetic"]["tree_height"],
+        ties=s["ties"],
     )
     now = session.header["facts"]["model"]
     for name in SAME:

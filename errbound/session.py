@@ -26,7 +26,7 @@ from errbound.report.journal import Memory, Record, Records
 from errbound.report.run import ESCAPE, Run, finished, open_directory, write_results
 from errbound.report.shadows import SHADOW, shadow_csv
 from errbound.report.tables import keep, listed
-from errbound.verdict import EFFORTS, Batch, Certifier, Pair, Shadowed, Shadower, pair_of
+from errbound.verdict import EFFORTS, Batch, Certifier, Pair, Shadowed, Shadower, Ties, pair_of
 
 Progress = Callable[[int, int], None]
 """Told (samples done, samples in all): once at the start and after each batch."""
@@ -144,6 +144,7 @@ class Session:
         effort: str = "normal",
         limit: float | None = None,
         tree_height: int | None = None,
+        ties: str = "open",
     ) -> None:
         batch_size = BATCH[effort] if batch_size is None else batch_size
         if batch_size < 1:
@@ -168,8 +169,8 @@ class Session:
                 f"{pair.m32.input_shape}"
             )
         stages = EFFORTS[effort]
-        self.certifier = Certifier(pair.m32, pair.m16, fmt, arithmetic, stages, limit)
-        self.effort, self.limit = effort, limit
+        self.certifier = Certifier(pair.m32, pair.m16, fmt, arithmetic, stages, limit, Ties(ties))
+        self.effort, self.limit, self.ties = effort, limit, ties
         self.batch_size = self.certifier.batch or batch_size
         if softmax and not self.has_classes:
             raise InputError("softmax needs an output of two or more classes, (N, classes)")
@@ -297,6 +298,7 @@ class Session:
         command += f" --batch-size {self.batch_size} --format {facts['format']}"
         command += f" --output {facts['model']['output']} --arithmetic {self.row}"
         command += f" --tree-height {self.tree_height}" if self.tree_height else ""
+        command += f" --ties {self.ties}"
         content = {
             "index": index,
             "row": batch.escapes[0].sample,
@@ -343,11 +345,12 @@ class Session:
                 "probed": arithmetic.probed,
                 "observed": _observed(arithmetic, pair.format),
             },
-            "scope": _scope(self.inputs.radius, arithmetic),
+            "scope": _scope(self.inputs.radius, arithmetic, self.ties),
             "batch_size": self.batch_size,
             "effort": self.effort,
             "time_limit": self.limit,
             "radius": self.inputs.radius,
+            "ties": self.ties,
             "model": {
                 **source.facts(),
                 "program_m32": pair.m32.digest,
@@ -373,12 +376,14 @@ class Session:
         }
 
 
-def _scope(radius: float, arithmetic: Arithmetic) -> str:
+def _scope(radius: float, arithmetic: Arithmetic, ties: str) -> str:
     """What the claims are limited to, in words."""
     these = "these inputs"
     if radius:
         these = f"all inputs within {radius!r} of these (in every value, before mean and std)"
     assumed = "" if arithmetic.probed else "; the arithmetic is assumed, not probed"
+    if Ties(ties) is Ties.FIRST:
+        assumed += "; of equal outputs the first is the answer"
     return f"{these}, any order of summation{assumed}"
 
 

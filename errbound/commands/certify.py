@@ -88,6 +88,13 @@ if TYPE_CHECKING:
     metavar="H",
     help="Assume that no sum is a tree higher than H additions.",
 )
+@click.option(
+    "--ties",
+    type=click.Choice(["open", "first"]),
+    default="open",
+    show_default=True,
+    help="Of equal outputs none is the answer, or the first, as in torch.argmax.",
+)
 @click.option("--out", metavar="DIR", help="Run directory.  [runs/MODEL-DATA-FORMAT]")
 @click.option("--resume", is_flag=True, help="Continue the run in the directory.")
 @click.option("--overwrite", is_flag=True, help="Replace the run in the directory.")
@@ -139,6 +146,7 @@ def certify(
     time_limit: float | None,
     reach: float | str,
     tree_height: int | None,
+    ties: str,
     out: str | None,
     resume: bool,
     overwrite: bool,
@@ -167,6 +175,7 @@ def certify(
       errbound certify model.pt --data mnist --effort max --time-limit 10
       errbound certify model.pt --data mnist --radius pixel
       errbound certify model.pt --data mnist --tree-height 64
+      errbound certify model.pt --data mnist --format bfloat16 --ties first
 
     \b
     Exit status:
@@ -199,6 +208,7 @@ def certify(
         effort=effort,
         limit=time_limit,
         tree_height=tree_height,
+        ties=ties,
     )
     if fail_under is not None and not session.has_classes:
         raise InputError("--fail-under needs an output of two or more classes")
@@ -207,6 +217,7 @@ def certify(
     parts += ["softmax"] if on == "softmax" else []
     parts += [f"radius-{reach}"] if reach else []
     parts += [f"height-{tree_height}"] if tree_height else []
+    parts += [f"ties-{ties}"] if ties != "open" else []
     shadowed = ""
     folder = Path(out or f"runs/{'-'.join(parts)}")
     with Bar("certifying", shown=not quiet) as bar:

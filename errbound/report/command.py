@@ -40,5 +40,6 @@ def command(facts: Record) -> str:
         words += ["--time-limit", repr(facts["time_limit"])]
     if facts["radius"]:
         words += ["--radius", repr(facts["radius"])]
+    words += ["--ties", facts["ties"]]
     words += ["--threads", facts["machine"]["threads"]]
     return shlex.join(map(str, words))

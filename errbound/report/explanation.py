@@ -76,13 +76,15 @@ def _reason(found: Explanation, fmt: str) -> Iterator[str]:
         f"{int(b.prediction16[0])}; float32's margin is {b.margin[0]:.4g}."
     )
     gamma, delta = float(b.margin_lower[0]), proved
-    if not gamma > 0:
+    if b.pairwise[0] == -math.inf:
         yield f"Float32 itself is not settled: executions may prefer class {second} to {first}."
         return
     yield f"Class {first} wins every execution of float32, by at least {_down(gamma)}."
     lo, hi = found.outputs["M16"]
     lead, forward = float(b.pairwise[0]), lo[first] - hi[second]
     enough = "enough" if lead > 0 else "not enough, it must be above 0"
+    if lead == 0 and b.verdict[0] is Verdict.PROVED:
+        enough = "enough: of equal outputs the first is the answer"
     ends = (
         f"In {fmt}, class {first} is at least {_down(lo[first])} and its closest rival {second} at "
         f"most {_up(hi[second])}"

@@ -20,6 +20,7 @@ IDENTITY = {
     "mean": ("data", "mean"),
     "std": ("data", "std"),
     "radius": ("radius",),
+    "ties": ("ties",),
     "effort": ("effort",),
     "time limit": ("time_limit",),
     "batch size": ("batch_size",),

@@ -240,6 +240,8 @@ def closing(s: dict[str, Any]) -> str:
     name = s["arithmetic"]["name"]
     name += "" if s["arithmetic"]["probed"] else " (assumed, not probed)"
     these = "this input" if total == 1 else f"these {total:,} inputs"
+    if s["ties"] == "first":
+        name += ", of equal outputs the first is the answer"
     if s["radius"]:
         these = f"all inputs within {s['radius']!r} of {these}"
     scope = f"For {these}, any order of summation, {name}:"

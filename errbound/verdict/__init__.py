@@ -5,7 +5,7 @@ from errbound.verdict.explain import Explanation, NodeWidth, explain
 from errbound.verdict.issue import Batch, Certifier, Overflow, Verdict
 from errbound.verdict.pair import Pair, pair_of
 from errbound.verdict.shadow import Shadowed, Shadower
-from errbound.verdict.theorem import Bounds, bounds
+from errbound.verdict.theorem import Bounds, Ties, bounds
 from errbound.verdict.watch import Escape, NodeSummary
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Pair",
     "Shadowed",
     "Shadower",
+    "Ties",
     "Verdict",
     "bounds",
     "explain",

@@ -17,8 +17,9 @@ import torch
 from torch import Tensor
 
 from errbound.analysis import Encloser, Trace
-from errbound.number import Interval, down
+from errbound.number import Interval
 from errbound.ops import Centred, Functionals
+from errbound.verdict.theorem import Ties, leads, wins
 
 EFFORTS: Mapping[str, tuple[str, ...]] = {
     "fast": (),
@@ -39,18 +40,23 @@ RATE = 0.1
 
 @dataclass(frozen=True)
 class Bound:
-    """What is known of one model, per sample (N,).
+    """What is known of one model, per sample.
 
     Attributes:
-        lead: lower bound of z_i - z_j over all rivals j of the given class i; -inf where the range
-            of a format may be left.
+        leads: (N, classes) lower bounds of z_i - z_j, i the given class, infinite for j = i; -inf
+            where the range of a format may be left.
         output: interval of the output.
-        inside: no execution leaves the range of a format.
+        inside: (N,) no execution leaves the range of a format.
     """
 
-    lead: Tensor
+    leads: Tensor
     output: Interval
     inside: Tensor
+
+    @property
+    def lead(self) -> Tensor:
+        """(N,) lower bound of the lead over every rival."""
+        return self.leads.amin(dim=1)
 
     def best(self, other: Bound) -> Bound:
         """What both show together; an interval is taken from where the range is kept."""
@@ -58,7 +64,7 @@ class Bound:
         hi = torch.where(self.inside[:, None], self.output.hi, other.output.hi)
         both = (self.inside & other.inside)[:, None]
         return Bound(
-            torch.maximum(self.lead, other.lead),
+            torch.maximum(self.leads, other.leads),
             Interval(
                 torch.where(both, torch.maximum(lo, other.output.lo), lo),
                 torch.where(both, torch.minimum(hi, other.output.hi), hi),
@@ -68,12 +74,12 @@ class Bound:
 
     def at(self, rows: Tensor) -> Bound:
         """Some of the samples."""
-        return Bound(self.lead[rows], self.output.at(rows), self.inside[rows])
+        return Bound(self.leads[rows], self.output.at(rows), self.inside[rows])
 
     def put(self, rows: Tensor, other: Bound) -> Bound:
         """With the given samples replaced."""
         return Bound(
-            self.lead.index_copy(0, rows, other.lead),
+            self.leads.index_copy(0, rows, other.leads),
             Interval(
                 self.output.lo.index_copy(0, rows, other.output.lo),
                 self.output.hi.index_copy(0, rows, other.output.hi),
@@ -86,12 +92,18 @@ class Follower:
     """One model's bounds for a few samples, stage by stage; what a stage built serves the next."""
 
     def __init__(
-        self, encloser: Encloser, box: Interval, winner: Tensor, deadline: float | None
+        self,
+        encloser: Encloser,
+        box: Interval,
+        winner: Tensor,
+        deadline: float | None,
+        ties: Ties = Ties.OPEN,
     ) -> None:
         self.encloser = encloser
         self.box = box
         self.winner = winner
         self.deadline = deadline
+        self.ties = ties
         self.trace: Trace | None = None
         self._refined: tuple[Trace, Centred, Tensor] | None = None
 
@@ -102,11 +114,11 @@ class Follower:
             if stage == "refined":
                 trace.narrow(output, torch.ones_like(output.lo, dtype=torch.bool))
                 self._refined = trace, output, inside
-            lead = self._lead(output, trace.bounds(output, self._leads(output))[0])
-            return Bound(torch.where(inside, lead, -torch.inf), output, inside)
-        trace, output, inside = self._refined or self._trace(refine=True)
-        lead = self._improve(trace, output)
-        return Bound(torch.where(inside, lead, -torch.inf), output, inside)
+            found = self._least(output, trace.bounds(output, self._differences(output))[0])
+        else:
+            trace, output, inside = self._refined or self._trace(refine=True)
+            found = self._improve(trace, output)
+        return Bound(torch.where(inside[:, None], found, -torch.inf), output, inside)
 
     def _in_time(self) -> bool:
         return self.deadline is None or time.perf_counter() < self.deadline
@@ -122,17 +134,18 @@ class Follower:
 
     def _improve(self, trace: Trace, output: Centred) -> Tensor:
         """The largest leads that gradient steps on the slopes find; each step's is sound."""
-        g = self._leads(output)
-        best = torch.full(self.winner.shape, -torch.inf, dtype=torch.float64)
+        g = self._differences(output)
+        best = torch.full(output.shape, -torch.inf, dtype=torch.float64)
         with torch.enable_grad():
             slopes = trace.free_slopes()
             if not slopes:
                 return best
             steps = torch.optim.Adam(slopes, lr=RATE)
             for _ in range(STEPS):
-                lead = self._lead(output, trace.bounds(output, g)[0])
-                best = torch.maximum(best, lead.detach())
-                undecided = best <= 0
+                found = self._least(output, trace.bounds(output, g)[0])
+                best = torch.maximum(best, found.detach())
+                undecided = ~wins(best, self.winner, self.ties)
+                lead = found.amin(dim=1)
                 if not lead.requires_grad or not self._in_time() or not bool(undecided.any()):
                     break  # the output has no relation, or nothing is left to do
                 steps.zero_grad()
@@ -141,7 +154,7 @@ class Follower:
                 trace.changed(slopes)
         return best
 
-    def _leads(self, output: Centred) -> Functionals:
+    def _differences(self, output: Centred) -> Functionals:
         """z_i - z_j for each sample and each j, (N classes, classes); 0 for j = i."""
         classes = output.shape[1]
         rows = torch.arange(len(self.winner)).repeat_interleave(classes)
@@ -151,8 +164,8 @@ class Follower:
         g[count, count % classes] -= 1.0
         return Functionals(g, rows)
 
-    def _lead(self, output: Centred, low: Tensor) -> Tensor:
-        """(N,): the smallest lower bound over the rivals, from ``low`` or from the interval."""
+    def _least(self, output: Centred, low: Tensor) -> Tensor:
+        """(N, classes): lower bounds of z_i - z_j, from ``low`` or from the interval."""
         index = self.winner[:, None]
         centre = output.ball.mid
         joint = (centre.gather(1, index) - centre) + low.reshape(centre.shape)
@@ -160,11 +173,8 @@ class Follower:
             centre.abs() + centre.abs().gather(1, index) + low.detach().reshape(centre.shape).abs()
         )
         joint = joint - size * 2.0**-50  # two roundings
-        apart = output.lo.gather(1, index) - output.hi
-        apart = torch.where(apart == 0.0, apart, down(apart))
         joint = torch.where(joint.isnan(), -torch.inf, joint)
-        best = torch.maximum(joint, apart).scatter(1, index, torch.inf)
-        return best.amin(dim=1)
+        return torch.maximum(joint, leads(output, self.winner))
 
 
 class Cascade:
@@ -174,14 +184,20 @@ class Cascade:
         enclosers: of M32 and M16.
         stages: which, in order.
         limit: seconds per sample after which no more is narrowed or improved; None: no limit.
+        ties: what is assumed of equal outputs.
     """
 
     def __init__(
-        self, enclosers: Mapping[str, Encloser], stages: tuple[str, ...], limit: float | None = None
+        self,
+        enclosers: Mapping[str, Encloser],
+        stages: tuple[str, ...],
+        limit: float | None = None,
+        ties: Ties = Ties.OPEN,
     ) -> None:
         self.enclosers = enclosers
         self.stages = stages
         self.limit = limit
+        self.ties = ties
         self.values = 1
 
     def __call__(
@@ -221,20 +237,24 @@ class Cascade:
         for stage in self.stages:
             began = time.perf_counter()
             for name, encloser in self.enclosers.items():
-                open_ = rows[found[name].lead[rows] <= 0]
+                open_ = rows[~wins(found[name].leads[rows], winner[rows], self.ties)]
                 if stage != "slopes" or name not in follow:
                     if not len(open_):
                         continue
                     box = boxes[name].at(open_)
-                    follow[name] = open_, Follower(encloser, box, winner[open_], deadline)
+                    follow[name] = (
+                        open_,
+                        Follower(encloser, box, winner[open_], deadline, self.ties),
+                    )
                 at, follower = follow[name]
-                if bool((found[name].lead[at] > 0).all()):
+                if bool(wins(found[name].leads[at], winner[at], self.ties).all()):
                     continue
                 found[name] = found[name].put(at, found[name].at(at).best(follower(stage)))
             seconds[stage] += time.perf_counter() - began
-            for row in rows.tolist():
-                if not decided[row] and all(bool(b.lead[row] > 0) for b in found.values()):
-                    decided[row] = stage
-            rows = rows[[not decided[row] for row in rows.tolist()]]
+            won = [wins(b.leads[rows], winner[rows], self.ties) for b in found.values()]
+            done = torch.stack(won).all(dim=0)
+            for row in rows[done].tolist():
+                decided[row] = stage
+            rows = rows[~done]
             if not len(rows):
                 return

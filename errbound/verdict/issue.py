@@ -17,7 +17,7 @@ from errbound.errors import InputError
 from errbound.number import Format, Interval
 from errbound.program import Node, Program
 from errbound.verdict.cascade import Bound, Cascade
-from errbound.verdict.theorem import bounds, distance, lead, without_classes
+from errbound.verdict.theorem import Ties, bounds, distance, leads, wins, without_classes
 from errbound.verdict.watch import Escape, Look, NodeSummary, Watch, each
 
 Name = TypeVar("Name", bound=StrEnum)
@@ -119,7 +119,8 @@ class _Side:
 class Certifier:
     """Certifies batches: M32 and M16 are programs, the arithmetic says what may happen.
 
-    ``stages`` of the cascade follow for undecided samples, within ``limit`` seconds a sample.
+    ``stages`` of the cascade follow for undecided samples, within ``limit`` seconds a sample;
+    ``ties`` says what is assumed of equal outputs.
 
     Raises ``InputError`` if the programs do not fit together.
     """
@@ -132,6 +133,7 @@ class Certifier:
         arithmetic: Arithmetic,
         stages: tuple[str, ...] = (),
         limit: float | None = None,
+        ties: Ties = Ties.OPEN,
     ) -> None:
         if m32.input_shape != m16.input_shape:
             raise InputError(
@@ -139,6 +141,7 @@ class Certifier:
             )
         self.format = fmt
         self.arithmetic = arithmetic
+        self.ties = ties
         self.models = {"M32": m32, "M16": m16}
         self.enclosers = {k: Encloser(p, arithmetic) for k, p in self.models.items()}
         sizes = {p.batch for p in self.models.values()} - {None}
@@ -147,7 +150,7 @@ class Certifier:
         self.batch = sizes.pop() if sizes else None
         # A part of a batch cannot be analysed by itself where its size decides what is computed.
         whole = self.batch is not None or any(p.depends_on_batch_size for p in self.models.values())
-        self.cascade = Cascade(self.enclosers, () if whole else stages, limit)
+        self.cascade = Cascade(self.enclosers, () if whole else stages, limit, ties)
 
     @cached_property
     def has_classes(self) -> bool:
@@ -190,7 +193,7 @@ class Certifier:
         seconds: dict[str, float] = {"run": 0.0, "forward": 0.0}
         with torch.inference_mode(False), torch.no_grad():
             sides = {name: self._side(name, given, counted, look, seconds) for name in self.models}
-            return self._tightened(_conclude(sides, sane[:samples]), sides, seconds)
+            return self._tightened(_conclude(sides, sane[:samples], self.ties), sides, seconds)
 
     def _tightened(self, batch: Batch, sides: dict[str, _Side], seconds: dict[str, float]) -> Batch:
         """What the cascade makes of the undecided samples of a batch."""
@@ -203,13 +206,14 @@ class Certifier:
             boxes[name] = side.start.at(open_)
             inside = side.first[open_] < 0
             output = side.box.at(open_)
-            lead_ = torch.where(inside, lead(output, winner), -torch.inf)
-            known[name] = Bound(lead_, output, inside)
+            least = torch.where(inside[:, None], leads(output, winner), -torch.inf)
+            known[name] = Bound(least, output, inside)
         found, stages, spent = self.cascade(boxes, winner, known)
         m32, m16 = found["M32"], found["M16"]
         inside = m32.inside & m16.inside
         run = Interval.point(sides["M32"].output[open_])
-        proved = (m32.lead > 0) & (m16.lead > 0)
+        wins32 = wins(m32.leads, winner, self.ties)
+        proved = wins32 & wins(m16.leads, winner, self.ties)
 
         def put(old: Tensor, new: Tensor) -> Tensor:
             return old.index_copy(0, open_, new)
@@ -226,9 +230,7 @@ class Certifier:
             if bool(inside[k]):
                 overflow[row], nodes[row] = Overflow.ABSENT, ""
         margin = torch.maximum(batch.margin_lower[open_], m32.lead)
-        rival = torch.maximum(
-            batch.pairwise[open_], torch.where(m32.lead > 0, m16.lead, -torch.inf)
-        )
+        rival = torch.maximum(batch.pairwise[open_], torch.where(wins32, m16.lead, -torch.inf))
         return replace(
             batch,
             verdict=verdict,
@@ -296,7 +298,7 @@ def _values(seen: dict[str, Any]) -> int:
     return sum(v.numel() for value in seen.values() for v in each(value) if isinstance(v, Tensor))
 
 
-def _conclude(sides: dict[str, _Side], sane: Tensor) -> Batch:
+def _conclude(sides: dict[str, _Side], sane: Tensor, ties: Ties) -> Batch:
     """Verdicts from both sides for the ``sane.shape[0]`` samples."""
     samples = sane.shape[0]
     both = [sides["M32"], sides["M16"]]
@@ -314,7 +316,7 @@ def _conclude(sides: dict[str, _Side], sane: Tensor) -> Batch:
 
     classes = z32.dim() == 2 and z32.shape[1] >= 2
     if classes:
-        found = bounds(box32, box16, z32)
+        found = bounds(box32, box16, z32, ties)
         top = z32.topk(2, dim=1).values
         margin = torch.where(sane, top[:, 0] - top[:, 1], torch.nan)
         class32, class16 = (torch.where(sane, z.argmax(dim=1), -1) for z in (z32, z16))

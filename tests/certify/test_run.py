@@ -275,6 +275,7 @@ def test_resume_refuses_another_run(whole: Path, what: str) -> None:
         (("effort",), "effort"),
         (("time_limit",), "time limit"),
         (("radius",), "radius"),
+        (("ties",), "ties"),
     ],
 )
 def test_resume_refuses_another_machine(

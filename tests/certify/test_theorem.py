@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from errbound.number import Interval
-from errbound.verdict import bounds
+from errbound.verdict import Ties, bounds
 from errbound.verdict.theorem import without_classes
 
 SIXTEENTHS = st.integers(-32, 32).map(lambda k: k / 16)
@@ -34,6 +34,7 @@ def test_a_tie_is_no_proof() -> None:
     assert found.margin.item() <= 2 * found.delta.item()
     assert found.pairwise.item() <= 0
     assert not found.proved.item()
+    assert not bounds(p, q, p.lo, Ties.FIRST).proved.item()
 
 
 def test_margin_is_over_all_executions_of_m32() -> None:
@@ -103,6 +104,36 @@ def test_against_all_corners(m32: Interval, m16: Interval) -> None:
         i = int(found.winner.item())
         lead = min(b[i] - max(v for j, v in enumerate(b) if j != i) for b in b_all)
         assert found.pairwise.item() <= lead
+
+
+def all_boxes(values: tuple[float, ...], classes: int) -> Interval:
+    """Every box with ends among the values."""
+    ends = [(a, b) for a in values for b in values if a <= b]
+    rows = list(itertools.product(ends, repeat=classes))
+    lo, hi = torch.tensor(rows, dtype=torch.float64).unbind(dim=2)
+    return Interval(lo, hi)
+
+
+def test_first_index_proofs_are_exactly_right() -> None:
+    """All pairs of boxes of three outputs in {0, 1, 2}: proved if and only if argmax agrees."""
+    grid = (0.0, 1.0, 2.0)
+    z = all_boxes(grid, 3)
+    points = torch.tensor(list(itertools.product(grid, repeat=3)), dtype=torch.float64)
+    inside = ((z.lo[:, None] <= points) & (points <= z.hi[:, None])).all(dim=2)
+    answers = torch.stack([(inside & (points.argmax(dim=1) == i)).any(dim=1) for i in range(3)], 1)
+    count = len(answers)
+    m32, m16 = (torch.arange(count).repeat_interleave(count), torch.arange(count).repeat(count))
+    for ties in Ties:
+        found = bounds(z.at(m32), z.at(m16), z.lo[m32], ties)
+        agree = (answers[m32] | answers[m16]).sum(dim=1) == 1
+        if ties is Ties.FIRST:
+            assert torch.equal(found.proved, agree)
+        else:
+            assert not bool((found.proved & ~agree).any())
+        right = answers[m32].sum(dim=1) == 1
+        known = found.winner >= 0
+        assert bool((right | ~known).all())
+        assert torch.equal(found.winner[known], answers[m32].int().argmax(dim=1)[known])
 
 
 @settings(deadline=None)

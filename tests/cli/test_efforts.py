@@ -7,8 +7,10 @@ import jsonschema
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import errbound
+from errbound.errors import InputError
 from errbound.report.command import command
 from errbound.report.html import render
 from errbound.report.inputs import images_of
@@ -177,3 +179,35 @@ def test_a_tree_height_is_an_assumption_that_the_run_keeps(shell: Shell) -> None
     assert shell(*base, *word, "--resume").status == 0
     assert s["arithmetic"]["name"] in flat(shell("explain", folder, "--sample", 2).out)
     shell.refuses(*base, "--tree-height", 0, "--overwrite")
+
+
+def test_ties_may_go_to_the_first_class(shell: Shell) -> None:
+    """Weights that are equal in binary16 only: M16's outputs 1 and 2 tie in every execution."""
+    model = nn.Linear(1, 3, bias=False).eval()
+    with torch.no_grad():
+        model.weight.copy_(torch.tensor([[-1.0], [1.0 + 2.0**-13], [1.0]]))
+    errbound.export(model, torch.zeros(2, 1), "tied.pt")
+    np.savez("one.npz", x=np.random.default_rng(0).normal(size=(40, 1)).astype(np.float32))
+    base = ("certify", "tied.pt", "--data", "one.npz")
+    assert shell(*base).status == 0
+    done = shell(*base, "--ties", "first")
+    assert done.status == 0
+    assert "of equal outputs the first is the answer" in flat(done.out)
+    open_, first = (load_run(f"runs/tied-one-float16{end}") for end in ("", "-ties-first"))
+    for before, after in zip(open_.samples, first.samples, strict=True):
+        tied = before.prediction_m32 == 1
+        assert before.verdict == ("undecided" if tied else "proved")
+        assert after.verdict == "proved"
+        assert (after.pairwise_lower == 0) == tied
+    assert 0 < open_.verdicts["proved"] < first.verdicts["proved"] == 40
+    s = first.summary
+    jsonschema.validate(s, schema())
+    assert (s["ties"], open_.summary["ties"]) == ("first", "open")
+    assert "--ties first" in command(s)
+    index = next(k for k, v in enumerate(open_.samples) if v.verdict == "undecided")
+    said = flat(shell("explain", first.path, "--sample", index).out)
+    assert "enough: of equal outputs the first is the answer" in said
+    refused = shell.refuses(*base, "--out", first.path, "--resume")
+    assert "ties first, now open" in refused
+    with pytest.raises(InputError, match="ties='last': choose open, first"):
+        errbound.certify(model, torch.zeros(1, 3), ties="last")  # type: ignore[arg-type]

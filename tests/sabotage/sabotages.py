@@ -12,6 +12,7 @@ from .editing import Edit, Fault, Row
 ROUNDING = "errbound.number.rounding"
 SUMMATION = "errbound.number.summation"
 INTERVAL = "errbound.number.interval"
+THEOREM = "errbound.verdict.theorem"
 SHAPES, SUMS = "errbound.ops._shapes", "errbound.ops._sums"
 SOFTMAX, TRANSPOSED = "errbound.ops.softmax", "errbound.ops.conv_transpose"
 CORE = "errbound.ops._softmax"
@@ -22,6 +23,10 @@ NEAREST = "    return x.add_(s).sub_(s)\n"
 POINTS = "        spread, total = None, centre.to(work.dtype).abs()\n        if not x.is_point:"
 
 SABOTAGES: dict[str, tuple[Fault, ...]] = {
+    "the theorem with >=": (Edit(THEOREM, "sufficient = leads > 0", "sufficient = leads >= 0"),),
+    "the first index wins against earlier ones": (
+        Edit(THEOREM, "sufficient |= later & (leads == 0)", "sufficient |= leads == 0"),
+    ),
     "wrong rounding direction: lower end of a sum": (
         Edit(SUMS, "return self.centre - radius,", "return self.centre + radius,"),
     ),

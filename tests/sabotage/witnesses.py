@@ -30,7 +30,7 @@ from errbound.number import (
 )
 from errbound.ops import BY_TARGET, Constant, Step, _shapes
 from errbound.program import Program, program_of
-from errbound.verdict import Certifier, pair_of
+from errbound.verdict import Certifier, Ties, bounds, pair_of
 from tests.number.exact import round_fraction
 
 from .operators import OPERATORS
@@ -333,6 +333,13 @@ def the_original_runs_inside_m32() -> None:
     stays(value, Encloser(pair.m32, TORCH_CPU)(x).output, BINARY32)
 
 
+def a_tie_changes_the_answer() -> None:
+    """(0.375, 0.625) and (0.5, 0.5): margin = 2 delta, and argmax changes."""
+    p, q = (Interval.point(torch.tensor([z])) for z in ([0.375, 0.625], [0.5, 0.5]))
+    for ties in Ties:
+        assert not bounds(p, q, p.lo, ties).proved.item(), f"a tie is a proof, ties {ties}"
+
+
 WITNESSES: tuple[Callable[[], None], ...] = (
     stores_are_correctly_rounded,
     balls_contain_their_intervals,
@@ -352,5 +359,6 @@ WITNESSES: tuple[Callable[[], None], ...] = (
     batch_norm_fused_or_not,
     sixteen_bit_runs_start_from_the_rounded_input,
     the_original_runs_inside_m32,
+    a_tie_changes_the_answer,
     *OPERATORS,
 )

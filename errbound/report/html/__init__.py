@@ -111,6 +111,6 @@ def _shown(values: dict[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-_RUN = ("format", "scope", "batch_size", "effort", "time_limit", "radius")
+_RUN = ("format", "scope", "batch_size", "effort", "time_limit", "radius", "ties")
 _ELSEWHERE = {"notes", "note"}
 """Facts that the page has in a place of their own."""
