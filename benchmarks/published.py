@@ -26,6 +26,7 @@ import errbound
 from errbound.data import Dataset, Preprocess, open_dataset
 from errbound.program.load import load_arch, load_model
 from errbound.report.run import Run
+from errbound.verdict import EFFORTS
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("ERRBOUND_SHARED", ROOT.parent / "shared"))
@@ -72,7 +73,9 @@ ROWS = {
     ),
     "examples/mnist_dnn": shipped("mnist_dnn"),
     "examples/mnist_cnn": shipped("mnist_cnn"),
-    "examples/cifar_resnet": Row("examples/cifar_resnet.pt", "", "cifar10", CIFAR_RESNET, 200),
+    "examples/cifar_resnet": Row(
+        "examples/cifar_resnet.pt", "", "cifar10", CIFAR_RESNET, 200, "max"
+    ),
 }
 
 
@@ -97,9 +100,13 @@ def data(name: str, shared: Path = SHARED) -> Dataset:
 
 
 def certify(
-    name: str, fmt: str, limit: int | None = None, ties: Literal["open", "first"] = "open"
+    name: str,
+    fmt: str,
+    limit: int | None = None,
+    effort: str | None = None,
+    ties: Literal["open", "first"] = "open",
 ) -> Run:
-    """Certify a row's model in ``fmt``; ``limit`` samples, or the row's own number."""
+    """Certify a row's model in ``fmt``; ``limit`` and ``effort`` are the row's own unless given."""
     row = ROWS[name]
     return errbound.certify(
         load(name),
@@ -107,7 +114,7 @@ def certify(
         format=fmt,
         preprocess=row.preprocess,
         limit=limit or row.limit,
-        effort=row.effort,
+        effort=effort or row.effort,
         ties=ties,
     )
 
@@ -123,6 +130,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models", nargs="*", metavar="MODEL", help=", ".join(ROWS))
     parser.add_argument("--limit", type=int)
+    parser.add_argument("--effort", choices=list(EFFORTS))
     parser.add_argument("--ties", choices=["open", "first"], default="open")
     options = parser.parse_args()
     head = ("model", "format", "samples", "agree", "proved", "share", "ratio", "ratio16", "seconds")
@@ -131,7 +139,7 @@ def main() -> None:
     for name in options.models or ROWS:
         for fmt in ("float16", "bfloat16"):
             start = time.perf_counter()
-            s = certify(name, fmt, options.limit, options.ties).summary
+            s = certify(name, fmt, options.limit, options.effort, options.ties).summary
             agree = round(s["agreement_fraction"] * s["samples"])
             proved = s["verdicts"]["proved"]
             print(

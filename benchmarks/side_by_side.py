@@ -6,7 +6,7 @@ One row per model, format and method:
 * ``interval``: interval arithmetic under the standard model |fl(t) - t| <= u |t| + eta, sums by
   gamma_n, of both models; certified by the pairwise theorem;
 * ``norms``: T. Murray's a-priori bound (arXiv:2603.13334), for fully connected networks;
-* ``errbound``: the verdicts, and which stage decided how many.
+* ``errbound``: the verdicts after each stage of the cascade, and which decided how many.
 
 ``16-bit sums``: every single operation of M16 rounds to 16 bits, the formulas with their one u; not
 what is executed here, so the ratio says little. ``32-bit sums``: sums in binary32, rounded to
@@ -41,7 +41,7 @@ from benchmarks._bounds import NormBound, Rounding, intervals, wins
 from benchmarks.cost import shipped
 from errbound.arithmetic import TORCH_CPU
 from errbound.number import BFLOAT16, BINARY16, BINARY32, Format
-from errbound.verdict import Certifier, Pair, Verdict, pair_of
+from errbound.verdict import EFFORTS, Certifier, Pair, Verdict, pair_of
 from errbound.verdict.theorem import bounds
 
 SHIPPED = {"examples/mnist_dnn": "MnistDNN", "examples/mnist_cnn": "MnistCNN"}
@@ -136,8 +136,10 @@ def by_norms(subject: Subject, sums: Format) -> Method:
     return of
 
 
-def by_errbound(subject: Subject) -> Method:
-    certifier = Certifier(subject.pair.m32, subject.pair.m16, subject.pair.format, TORCH_CPU)
+def by_errbound(subject: Subject, stages: tuple[str, ...]) -> Method:
+    """Certificates, with these stages of the cascade after the forward enclosure."""
+    pair = subject.pair
+    certifier = Certifier(pair.m32, pair.m16, pair.format, TORCH_CPU, stages)
 
     def of(x: Tensor) -> Found:
         batch = certifier.batch_of(x)
@@ -161,7 +163,9 @@ def methods(subject: Subject, dense: bool) -> Iterable[tuple[str, Callable[[], M
     if dense:
         for name, sums in readings.items():
             yield f"norms, {name}", lambda sums=sums: by_norms(subject, sums)
-    yield "errbound", lambda: by_errbound(subject)
+    yield "errbound, forward", lambda: by_errbound(subject, ())
+    for count, stage in enumerate(EFFORTS["max"], start=1):
+        yield f"errbound, to {stage}", lambda n=count: by_errbound(subject, EFFORTS["max"][:n])
 
 
 def load(name: str, fmt: Format, samples: int, shared: Path) -> Subject:
