@@ -1,18 +1,21 @@
-"""How far effort max reaches: widths of intervals against depth, in a residual network.
+"""How far effort max reaches: what is known of each activation's input against depth.
 
 For a few CIFAR-10 images M32, and M16 in each format, is enclosed forward, again with refinement,
-and slopes are optimised. Per rounded node the median width in ulps before and after refinement;
-then the lower bound of the lead of the observed class over its rivals in every execution, after
-each stage, and the seconds. An image is proved in a format if both models' leads are positive.
+and slopes are optimised. Per activation: of how many inputs the sign is open, forward and refined,
+and the median width of those that the forward stage leaves open, before and after, in ulps of the
+root mean square of the run's values. Then the lower bound of the lead of the observed class over
+its rivals in every execution, after each stage, and the seconds of processor time. An image is
+proved in a format if both models' leads are positive.
 
     python -m benchmarks.depth resnet20 --samples 4 --figure depth.png
-    python -m benchmarks.depth examples/cifar_resnet --samples 4
+    python -m benchmarks.depth examples/cifar_resnet --samples 4 --formats float16
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,27 +25,40 @@ from torch import Tensor
 from benchmarks.published import ROWS, data, load
 from errbound.analysis import Encloser, execute
 from errbound.arithmetic import TORCH_CPU
-from errbound.number import BFLOAT16, BINARY16, BINARY32, Format, Interval, ulp
-from errbound.program import Node
+from errbound.number import BINARY16, BINARY32, Format, Interval, format_named, ulp
+from errbound.program import Node, Program
+from errbound.program.graph import refs
 from errbound.verdict import pair_of
 from errbound.verdict.cascade import Follower
 
-Widths = dict[str, float]
+
+@dataclass(frozen=True)
+class Activation:
+    """What is known of an activation's input: forward, and refined.
+
+    Attributes:
+        size: number of values; ``open``: how many may have either sign.
+        width: median width of those that the forward stage leaves open, in ulps.
+    """
+
+    size: int
+    open: tuple[int, int]
+    width: tuple[float, float]
 
 
-def median_width(box: Interval, fmt: Format) -> float:
-    """Median width in ulps of the larger end."""
-    size = ulp(torch.maximum(box.lo.abs(), box.hi.abs()), fmt)
-    return float(((box.hi - box.lo) / size).median())
+def inputs_of_activations(program: Program) -> list[str]:
+    """Names of the nodes that a function that bends reads, in order."""
+    read = {refs(node.args[:1])[0].name for node in program.nodes if node.op.bends}
+    return [node.name for node in program.nodes if node.name in read]
 
 
-def forward(encloser: Encloser, x: Tensor, fmt: Format) -> Widths:
-    """Widths by node without refinement."""
-    found: Widths = {}
+def forward(encloser: Encloser, x: Tensor) -> dict[str, Interval]:
+    """Intervals by node without refinement."""
+    found: dict[str, Interval] = {}
 
     def visit(node: Node, value: Any, alive: Tensor) -> None:
-        if isinstance(value, Interval) and not node.op.moves:
-            found[node.name] = median_width(value, fmt)
+        if isinstance(value, Interval):
+            found[node.name] = Interval(value.lo.clone(), value.hi.clone())
 
     with torch.no_grad():
         encloser(x, visit)
@@ -50,34 +66,47 @@ def forward(encloser: Encloser, x: Tensor, fmt: Format) -> Widths:
 
 
 def refined(
-    encloser: Encloser, x: Tensor, fmt: Format, winner: Tensor
-) -> tuple[Widths, dict[str, float]]:
-    """Widths by node with refinement, and the lead of ``winner`` after each stage."""
+    encloser: Encloser, x: Tensor, winner: Tensor
+) -> tuple[dict[str, Interval], dict[str, float]]:
+    """Intervals by node with refinement, and the lead of ``winner`` after each stage."""
     follower = Follower(encloser, Interval.point(x), winner, None)
     with torch.no_grad():
         leads = {stage: float(follower(stage).lead[0]) for stage in ("refined", "slopes")}
     assert follower.trace is not None
-    return {e.name: median_width(e.value, fmt) for e in follower.trace.entries}, leads
+    return {e.name: e.value for e in follower.trace.entries}, leads
 
 
-def draw(found: list[tuple[str, Widths, Widths]], path: Path) -> None:
+def compared(before: Interval, after: Interval, run: Tensor, fmt: Format) -> Activation:
+    """One activation's input."""
+    boxes = (before, after)
+    signs = [(box.lo < 0) & (box.hi > 0) for box in boxes]
+    unit = float(ulp(run.double().square().mean().sqrt().reshape(1), fmt))
+    some = bool(signs[0].any())
+    widths = [float(((b.hi - b.lo)[signs[0]]).median()) / unit if some else 0.0 for b in boxes]
+    low, high = (int(s.sum()) for s in signs)
+    return Activation(run.numel(), (low, high), (widths[0], widths[1]))
+
+
+def draw(found: list[tuple[str, list[Activation]]], path: Path) -> None:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+    figure = Figure(figsize=(7.2, 3.8), layout="constrained")
     axes = figure.subplots()
-    for label, before, after in found:
-        nodes = range(1, len(before) + 1)
-        (line,) = axes.semilogy(nodes, list(before.values()), ":", linewidth=1)
-        axes.semilogy(
-            nodes,
-            [after[name] for name in before],
-            "-",
-            color=line.get_color(),
-            label=label,
-            linewidth=1,
-        )
-    axes.set(xlabel="rounded nodes, in order", ylabel="median width, ulps")
-    axes.set_title("dotted: forward; solid: refined", fontsize="medium")
+    colours: dict[str, str] = {}
+    for label, rows in found:
+        fmt = label.split(",")[0]
+        for end, style in enumerate((":", "-")):
+            (line,) = axes.semilogy(
+                range(1, len(rows) + 1),
+                [row.width[end] or torch.nan for row in rows],
+                style,
+                color=colours.get(fmt),
+                label=fmt if end and fmt not in colours else None,
+                linewidth=1,
+            )
+        colours.setdefault(fmt, str(line.get_color()))
+    axes.set(xlabel="activation", ylabel="median width, ulps of the root mean square")
+    axes.set_title("values of open sign; dotted: forward, solid: refined", fontsize="medium")
     axes.legend(fontsize="small")
     figure.savefig(path)
 
@@ -87,6 +116,7 @@ def main() -> None:
     parser.add_argument("model", choices=list(ROWS))
     parser.add_argument("--samples", type=int, default=4)
     parser.add_argument("--offset", type=int, default=0, help="the first image")
+    parser.add_argument("--formats", nargs="*", default=["float32", "float16", "bfloat16"])
     parser.add_argument("--figure", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -95,27 +125,28 @@ def main() -> None:
     if row.preprocess is not None:
         x = row.preprocess(x)
     found = []
-    for fmt in (BINARY32, BINARY16, BFLOAT16):
-        pair = pair_of(
-            load(options.model), tuple(x.shape[1:]), BINARY16 if fmt is BINARY32 else fmt
-        )
-        program = pair.m32 if fmt is BINARY32 else pair.m16
+    for fmt in map(format_named, options.formats):
+        wide = fmt is BINARY32
+        pair = pair_of(load(options.model), tuple(x.shape[1:]), BINARY16 if wide else fmt)
+        program = pair.m32 if wide else pair.m16
         encloser, stored = Encloser(program, TORCH_CPU), program.stored(x)
         for k in range(len(x)):
             one = stored[k : k + 1]
             start = time.process_time()
-            winner = execute(program, one).argmax(dim=1)
-            before = forward(encloser, one, fmt)
-            after, leads = refined(encloser, one, fmt, winner)
+            run: dict[str, Any] = {}
+            output = execute(program, one, lambda node, v, run=run: run.update({node.name: v}))
+            before = forward(encloser, one)
+            after, leads = refined(encloser, one, output.argmax(dim=1))
             seconds = time.process_time() - start
             label = f"{fmt.alias}, image {options.offset + k}"
             shown = ", ".join(f"{stage} {lead:.4g}" for stage, lead in leads.items())
             print(f"{options.model} {label}: lead >= {shown}; {seconds:.0f} s of processor time")
-            names = list(before)
-            for name in names[:: max(1, len(names) // 12)]:
-                print(f"    {name:20} {before[name]:12.4g} {after[name]:12.4g}", flush=True)
-            if fmt is not BINARY32:
-                found.append((label, before, after))
+            names = inputs_of_activations(program)
+            rows = [compared(before[n], after[n], run[n], fmt) for n in names]
+            for name, a in zip(names, rows, strict=True):
+                signs = f"{a.open[0]:7} {a.open[1]:7} of {a.size:7}"
+                print(f"    {name:16}{signs} {a.width[0]:10.4g} {a.width[1]:10.4g}", flush=True)
+            found.append((label, rows))
     if options.figure is not None:
         draw(found, options.figure)
 

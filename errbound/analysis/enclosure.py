@@ -11,7 +11,7 @@ from torch import Tensor
 
 from errbound.arithmetic import Arithmetic
 from errbound.errors import InputError
-from errbound.number import BINARY64, Interval, require_subnormals
+from errbound.number import BINARY64, Interval, Narrow, require_subnormals
 from errbound.ops import Constant, Refused, Step, perform
 from errbound.program import Node, Program
 
@@ -73,20 +73,8 @@ class Encloser:
         """
         box = x if isinstance(x, Interval) else Interval.point(x)
         samples = box.shape[0]
-        finite = torch.isfinite(box.lo)
-        if box.lo is not box.hi:
-            finite &= torch.isfinite(box.hi)
-        overflow = torch.where(finite.reshape(samples, -1).all(dim=1), -1, 0)
-        # Beyond the range at both ends. NaN, of which the sign is lost, counts for a point only.
-        beyond = (box.lo == torch.inf) | (box.hi == -torch.inf)
-        if box.lo is box.hi:
-            beyond |= box.lo.isnan()
-        certain = beyond.reshape(samples, -1).any(dim=1)
+        start, overflow, certain = _started(box)
         storage_of = self.program.storage
-        start = box
-        if not bool(finite.all()):
-            lo = torch.where(finite, box.lo, torch.zeros_like(box.lo))
-            start = Interval(lo, lo if box.lo is box.hi else torch.where(finite, box.hi, lo))
         if tracer is not None:
             start = tracer.start(start)
 
@@ -139,6 +127,28 @@ class Encloser:
                 return value  # a size: it may change with the batch
             self._folded[node.name] = Constant(value) if isinstance(value, Tensor) else value
         return self._folded[node.name]
+
+
+def _started(box: Interval) -> tuple[Interval, Tensor, Tensor]:
+    """The input with finite ends, and ``Enclosed.overflow`` and ``certain`` of its samples."""
+    samples = box.shape[0]
+    ends = (box.low, box.high) if isinstance(box, Narrow) else (box.lo, box.hi)
+    if all(bool(torch.isfinite(end.sum())) for end in ends[: 1 if ends[0] is ends[1] else 2]):
+        overflow = torch.full((samples,), -1)  # a sum is finite only if all of its terms are
+        return box, overflow, torch.zeros(samples, dtype=torch.bool)
+    finite = torch.isfinite(box.lo)
+    if box.lo is not box.hi:
+        finite &= torch.isfinite(box.hi)
+    overflow = torch.where(finite.reshape(samples, -1).all(dim=1), -1, 0)
+    # Beyond the range at both ends. NaN, of which the sign is lost, counts for a point only.
+    beyond = (box.lo == torch.inf) | (box.hi == -torch.inf)
+    if box.lo is box.hi:
+        beyond |= box.lo.isnan()
+    certain = beyond.reshape(samples, -1).any(dim=1)
+    if not bool(finite.all()):
+        lo = torch.where(finite, box.lo, torch.zeros_like(box.lo))
+        box = Interval(lo, lo if box.lo is box.hi else torch.where(finite, box.hi, lo))
+    return box, overflow, certain
 
 
 class NotConstant(InputError):

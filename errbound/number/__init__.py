@@ -14,7 +14,7 @@ from errbound.number.format import (
     Format,
     format_named,
 )
-from errbound.number.interval import Ball, Interval
+from errbound.number.interval import Ball, Interval, Narrow, NarrowBall
 from errbound.number.rounding import (
     DOUBLE,
     SINGLE,
@@ -57,6 +57,8 @@ __all__ = [
     "Coefficients",
     "Format",
     "Interval",
+    "Narrow",
+    "NarrowBall",
     "Working",
     "accumulation",
     "any_order",

@@ -179,6 +179,8 @@ def sum_error(
     absolute: float | Tensor = 0.0,
     roundings: int = 0,
     work: Working = DOUBLE,
+    terms: int | None = None,
+    least: float = 0.0,
 ) -> Tensor:
     """Upper bound of |computed - s| for sums of ``m`` terms in any order: the least that is known.
 
@@ -194,11 +196,19 @@ def sum_error(
         relative: relative * S is added to the bound; ``absolute`` likewise, where m > 0.
         roundings: in ``work``, of what ``magnitude`` and ``total`` went through.
         work: the format that S, |s| and the result are held in.
+        terms: m is at most this; ``least``: S is at least this, or 0 as all terms are. Where they
+            tell that what is absolute in the bound is nothing beside the rest, it is left out.
 
     Its own roundings: at most eight after those of the operands, each of ``work``; what underflows
     in them, and the binade of what is subnormal in ``work``, is below ``work.tiny`` + k
     ``work.min_normal``, which is added where m > 0 (a sum of no terms is exactly 0).
     """
+    if terms is not None and least > 0.0 and isinstance(absolute, float) and acc.height is None:
+        found = _relative_error(
+            m, magnitude, total, acc, relative, absolute, roundings, work, terms, least
+        )
+        if found is not None:
+            return found
     count = m.double()
     additions = (count - 1.0).clamp(min=0.0)
     kappa = additions * acc.addition
@@ -228,3 +238,40 @@ def sum_error(
     if acc.height is not None:
         error = torch.minimum(error, by(_height_form(count, acc.height, acc)))
     return error
+
+
+def _relative_error(
+    m: Tensor,
+    magnitude: Tensor,
+    total: Tensor,
+    acc: Accumulation,
+    relative: float,
+    absolute: float,
+    roundings: int,
+    work: Working,
+    terms: int,
+    least: float,
+) -> Tensor | None:
+    """``sum_error`` without absolute terms, in few passes; None where they matter.
+
+    With k = max(m - 1, 1) u in place of (m-1) u the bound is at least u ufp(Q) >= u S/4 where S is
+    not 0. All that is absolute, at most ``small`` = f' + m f'' + underflow, is therefore at most
+    4 small/(u ``least``) of the bound; so is relative * S, 4 relative/u of it. Both go into the
+    factor where they are below 2^-12. Where S is 0 so is the result. (m-1) u in the denominators is
+    taken at ``terms``: at most 2^-9, and so much of Q + T0 at most.
+    """
+    u = acc.addition
+    small = terms * (acc.product_absolute + acc.addition_absolute + work.min_normal) + absolute
+    part = 4.0 * small / (u * least) if u > 0.0 else 1.0
+    kappa = terms * u
+    if part > 2.0**-12 or kappa > 2.0**-9:
+        return None
+    alone = acc.product + relative
+    if 4.0 * alone <= 2.0**-12 * u:
+        part, alone = part + 4.0 * alone / u, 0.0
+    up = work.inflate(roundings + 12) * (1.0 + part)
+    top = torch.add(total, magnitude, alpha=1.0 + 2.0 * (acc.product + relative))
+    top.mul_(0.5 * up / (1.0 - kappa))
+    additions = (m.double() - 1.0).clamp(min=1.0)
+    error = ufp_(top).mul_((additions * (u * up)).to(work.dtype))
+    return error.add_(magnitude, alpha=alone * up) if alone else error

@@ -17,10 +17,12 @@ from torch import Tensor
 
 from errbound.arithmetic import Arithmetic
 from errbound.number import (
+    BINARY32,
     BY_DTYPE,
     Accumulation,
     Format,
     Interval,
+    Narrow,
     down,
     nearest,
     nearest_,
@@ -155,7 +157,11 @@ class Step:
         """
         limit = fmt.max_finite if self.arithmetic.exact else fmt.overflow_threshold
         self.stores += fmt is self.storage
-        if lo.numel() and not (float(hi.max()) < limit and float(lo.min()) > -limit):
+        single = fmt is BINARY32 and not self.arithmetic.exact
+        low, high = (lo.float(), hi.float()) if single else (lo, hi)
+        # Rounding to binary32 makes what is at or beyond the threshold infinite, and nothing else.
+        most = torch.inf if single else limit
+        if lo.numel() and not (float(high.max()) < most and float(low.min()) > -most):
             bad = ~((hi < limit) & (lo > -limit))
             self.overflow |= bad.reshape(self.samples, -1).any(dim=1)
             if fmt is self.storage:
@@ -164,9 +170,13 @@ class Step:
             top = fmt.max_finite
             lo.nan_to_num_(nan=-top).clamp_(-top, top)
             hi.nan_to_num_(nan=top).clamp_(-top, top)
+            low, high = (lo.float(), hi.float()) if single else (lo, hi)
         if self.arithmetic.exact:
             return Interval(down(lo), up(hi))
-        return Interval(nearest_(lo, fmt), nearest_(hi, fmt))
+        if single:
+            return Narrow(low, high)
+        lo, hi = nearest_(lo, fmt), nearest_(hi, fmt)
+        return Narrow(lo.float(), hi.float()) if fmt.precision < 24 else Interval(lo, hi)
 
     def gap(self, size: Tensor, *, twice: bool = False) -> Tensor | None:
         """Bound of |fl(y) - y| for |y| <= ``size``, fl the rounding to storage: half an ulp.

@@ -27,6 +27,7 @@ from errbound.number import (
     Ball,
     Format,
     Interval,
+    Narrow,
     Working,
     any_order,
     gamma,
@@ -35,7 +36,7 @@ from errbound.number import (
     widen,
 )
 from errbound.ops._op import Array, Constant, Step, Terms
-from errbound.ops._sums import FLOOR, in_binary32, least, most, single
+from errbound.ops._sums import FLOOR, LEAST, fitting, in_binary32, most, single
 from errbound.ops._sums import Sums as Sums
 
 
@@ -47,21 +48,32 @@ def both_ends(call: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     def enclose(step: Step, *args: Any, **kwargs: Any) -> Any:
-        lo = call(*(_end(a, "lo") for a in args), **kwargs)
+        # Numbers of binary32 stay such: none is computed.
+        kind, ends = (Narrow, ("low", "high")) if _is_narrow(args) else (Interval, ("lo", "hi"))
+        lo = call(*(_end(a, ends[0]) for a in args), **kwargs)
         if all(_is_point(a) for a in args):
             hi = lo  # a point stays a point: ends that are one tensor are known to be equal
         else:
-            hi = call(*(_end(a, "hi") for a in args), **kwargs)
+            hi = call(*(_end(a, ends[1]) for a in args), **kwargs)
         if isinstance(lo, Tensor):
-            return Interval(lo, hi)
-        return [Interval(a, b) for a, b in zip(lo, hi, strict=True)]
+            return kind(lo, hi)
+        return [kind(a, b) for a, b in zip(lo, hi, strict=True)]
 
     return enclose
+
+
+def _is_narrow(arg: Any) -> bool:
+    """Whether every operand is held in binary32."""
+    if isinstance(arg, list | tuple):
+        return all(_is_narrow(a) for a in arg)
+    return not isinstance(arg, Interval | Constant) or isinstance(arg, Narrow)
 
 
 def _is_point(arg: Any) -> bool:
     if isinstance(arg, list | tuple):
         return all(_is_point(a) for a in arg)
+    if isinstance(arg, Narrow):
+        return arg.is_point
     return not isinstance(arg, Interval) or arg.lo is arg.hi
 
 
@@ -110,36 +122,31 @@ def contract(
     most S + T, stays in range, no S is tiny and, if the store is to more than 16 bits, r is small:
     there the few 2^-24 by which bounds are inflated would be seen in the ends. Else in binary64.
     """
+    limit = _limit(fan_in, acc)
+    narrow = in_binary32(step, weight, fan_in)
     centre = apply(x.mid, weight.exact, None if bias is None else bias.exact)
-    # T <= (A + B) S + C, the error bound.
-    full = any_order(torch.tensor(fan_in + 1), acc)
-    limit = acc.accumulator.max_finite / (2.0 + 2.0 * float(full.magnitude + full.signed))
     wide = step.storage.precision > BINARY16.precision
 
     def bounds(
         work: Working, w: Tensor, b: Tensor | None, floor: float, masked: bool
     ) -> tuple[Sums, Tensor]:
-        reach = x.mid.abs()
-        if not x.is_point:
-            reach.add_(x.rad)
-        some = reach.sign().to(work.dtype)
-        reach = reach.to(work.dtype)
+        reach, rad, some = x.sizes(work.dtype)
         if floor + acc.input_absolute:
             reach.add_(some, alpha=floor + acc.input_absolute)
         sums = apply(reach, w, b)
-        fits = (most(sums) < limit) & (least(sums) >= 2.0**-40)
+        fits = fitting(sums, limit)
         flushed: float | Tensor = acc.input_absolute * weight.largest_row * inflate(2 * fan_in)
         if weight.has_subnormal and acc.input_absolute:
             largest = reach.reshape(reach.shape[0], -1).amax(dim=1).double()
             many = fan_in * acc.input_absolute * work.inflate(4)
             flushed = flushed + step.per_sample(largest * many, sums.dim())
-        spread, total = None, centre.to(work.dtype).abs()
+        spread, total = None, centre.to(work.dtype)
+        total = total.abs() if total is centre else total.abs_()
         if not x.is_point:
-            rad = x.rad.to(work.dtype)
             rad = rad.add(some, alpha=floor) if floor else rad
             spread = apply(rad, w, None).mul_(work.inflate(fan_in + 8))
             if wide:
-                fits &= most(spread) <= 2.0**-12 * most(sums)
+                fits = fits & (most(spread) <= 2.0**-12 * most(sums))
             total.add_(spread)
         error = sum_error(
             count(some) + (0 if bias is None else 1),
@@ -150,6 +157,8 @@ def contract(
             absolute=flushed,
             roundings=fan_in + 8,
             work=work,
+            terms=fan_in + 1,
+            least=LEAST if work is SINGLE else 0.0,
         )
         if masked:
             error.mul_(sums > 0)
@@ -157,7 +166,6 @@ def contract(
             _check_partials(step, sums, limit)
         return Sums(centre, spread, error), fits
 
-    narrow = in_binary32(step, weight, fan_in)
     if narrow:
         w, masked = single(weight)
         b = None if bias is None else single(bias)[0]
@@ -168,6 +176,13 @@ def contract(
     long, _ = bounds(DOUBLE, weight.magnitude, b, 0.0, True)
     # Sample by sample, so that a sample's bounds do not depend on the others of its batch.
     return short.where(step.per_sample(fits, centre.dim()), long) if narrow else long
+
+
+@lru_cache(maxsize=1024)
+def _limit(fan_in: int, acc: Accumulation) -> float:
+    """What S must be below so that no partial sum, at most S + T, overflows the accumulator."""
+    full = any_order(torch.tensor(fan_in + 1), acc)  # T <= (A + B) S + C
+    return acc.accumulator.max_finite / (2.0 + 2.0 * float(full.magnitude + full.signed))
 
 
 def stored_sums(
@@ -191,11 +206,11 @@ def stored_sums(
     once = step.store_(*contract(step, ball, weight, bias, apply, fan_in, count, step.sums).ends())
     if bias is None or not (late or step.arithmetic.late_bias):
         return once
-    sums = step.store_(*contract(step, ball, weight, None, apply, fan_in, count, step.sums).ends())
-    shape = [1] * sums.lo.dim()
+    part = step.store_(*contract(step, ball, weight, None, apply, fan_in, count, step.sums).ends())
+    shape = [1] * part.lo.dim()
     shape[channel] = -1
     shift = bias.exact.reshape(shape)
-    return hull(once, step.compute_(sums.lo + shift, sums.hi + shift))
+    return hull(once, step.compute_(part.lo + shift, part.hi + shift))
 
 
 def _check_partials(step: Step, sums: Tensor, limit: float) -> None:

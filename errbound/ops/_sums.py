@@ -48,8 +48,9 @@ class Sums:
         radius = self.held_error
         if self.held_spread is not None:
             radius = radius + self.held_spread
-        radius = radius.double()
-        return self.centre - radius, self.centre + radius
+        wide = radius.double()
+        lo = self.centre - wide
+        return lo, self.centre + wide if wide is self.held_error else wide.add_(self.centre)
 
 
 FLOOR, WEIGHT_FLOOR = 2.0**-79, 2.0**-46
@@ -85,6 +86,19 @@ def least(sums: Tensor) -> Tensor:
     if rows.numel() and not bool((rows.amin(dim=1) > 0).all()):
         rows = torch.where(rows > 0, rows, torch.inf)
     return rows.amin(dim=1) if rows.shape[1] else rows.new_full((rows.shape[0],), torch.inf)
+
+
+LEAST = 2.0**-40
+"""Sums >= 0 in binary32 that are smaller, and not 0, are computed in binary64 instead."""
+
+
+def fitting(sums: Tensor, limit: float) -> Tensor:
+    """(samples,) or (), where all agree: whether no sum reaches ``limit`` or is too small."""
+    if sums.numel():
+        low, high = (float(end) for end in torch.aminmax(sums))
+        if low >= LEAST and high < limit:
+            return torch.ones((), dtype=torch.bool)
+    return (most(sums) < limit) & (least(sums) >= LEAST)
 
 
 def in_binary32(step: Step, weight: Constant, fan_in: int) -> bool:

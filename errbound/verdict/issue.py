@@ -184,11 +184,12 @@ class Certifier:
         if self.batch is not None and samples < self.batch:
             more = self.batch - samples
             given = [torch.cat([part, part[-1:].expand(more, *x.shape[1:])]) for part in given]
-        sane = torch.stack(
-            [torch.isfinite(part.reshape(len(part), -1)).all(dim=1) for part in given]
-        ).all(dim=0)
-        keep = sane.reshape(-1, *([1] * (x.dim() - 1)))
-        given = [torch.where(keep, part, torch.zeros_like(part)) for part in given]
+        sane = torch.ones(len(given[0]), dtype=torch.bool)
+        if not all(bool(part.sum().isfinite()) for part in given):  # finite: so are all terms
+            for part in given:
+                sane &= torch.isfinite(part.reshape(len(part), -1)).all(dim=1)
+            keep = sane.reshape(-1, *([1] * (x.dim() - 1)))
+            given = [torch.where(keep, part, torch.zeros_like(part)) for part in given]
         counted = sane & (torch.arange(len(sane)) < samples)
         seconds: dict[str, float] = {"run": 0.0, "forward": 0.0}
         with torch.inference_mode(False), torch.no_grad():
@@ -291,7 +292,9 @@ class Certifier:
             (v.numel() for value in seen.values() for v in each(value) if isinstance(v, Tensor)),
             default=1,
         )
-        return max(1, min(samples, CELLS * samples // max(largest, 1)))
+        rows = max(1, min(samples, CELLS * samples // max(largest, 1)))
+        chunks = max(1, -(-samples // rows))
+        return max(1, -(-samples // chunks))  # as good as equal chunks
 
 
 def _values(seen: dict[str, Any]) -> int:

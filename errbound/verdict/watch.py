@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from errbound.errors import InputError
-from errbound.number import Format, Interval, ufp_
+from errbound.number import Format, Interval, Narrow, ufp_
 from errbound.program import Node, Program
 
 
@@ -35,26 +35,25 @@ class NodeSummary:
 
     def add(self, box: Interval, fmt: Format) -> None:
         """Count the intervals ``box`` of values stored in ``fmt``."""
-        if not box.lo.numel():
-            return
-        self.cells += box.lo.numel()
-        self.low = min(self.low, float(box.lo.min()))
-        self.high = max(self.high, float(box.hi.max()))
-        if box.lo is box.hi:
+        if not box.shape.numel():
             return
         # Widths and ulps of stored numbers are numbers of binary32, or nearly: a summary.
-        width = (box.hi - box.lo).float()
-        split = int(torch.count_nonzero(width))
+        lo, hi = _held(box)
+        self.cells += lo.numel()
+        self.low = min(self.low, float(lo.min()))
+        self.high = max(self.high, float(hi.max()))
+        if lo is hi:
+            return
+        width = (hi - lo).float()
+        split = int(width.sign().sum())
         if split == 0:
             return
         self.split += split
-        if split * 4 < width.numel():
-            at = width.nonzero(as_tuple=True)
-            width, box = width[at], Interval(box.lo[at], box.hi[at])
-        size = torch.maximum(-box.lo, box.hi).float()
-        width = width.div_(ufp_(size).clamp_(min=fmt.min_normal)).mul_(2.0 ** (fmt.precision - 1))
-        self.width_sum += float(width.sum(dtype=torch.float64))
-        self.width_max = max(self.width_max, float(width.max()))
+        size = torch.maximum(lo.abs(), hi).float()
+        width = width.div_(ufp_(size).clamp_(min=fmt.min_normal))
+        ulps = 2.0 ** (fmt.precision - 1)
+        self.width_sum += ulps * float(width.sum())
+        self.width_max = max(self.width_max, ulps * float(width.max()))
 
     def merge(self, later: NodeSummary) -> None:
         """Add the counts of a later batch."""
@@ -151,10 +150,8 @@ class Watch:
                 self.listener(self.model, node, box, observed, alive, start)
             if not everyone:
                 self.ran_over[rows] |= ~_finite(observed) & ~alive & self.counted[rows]
-                box, observed = Interval(box.lo[alive], box.hi[alive]), observed[alive]
-            exact = observed.double()
-            # A NaN is equal to nothing; a number outside is moved by the clamp.
-            if not torch.equal(torch.clamp(exact, box.lo, box.hi), exact):
+                box, observed = box.at(alive), observed[alive]
+            if not _inside(box, observed):
                 self._escaped(node, box, observed, box.contains(observed), alive, start)
             if not node.op.moves:
                 self.nodes.setdefault(node.name, NodeSummary()).add(box, fmt)
@@ -179,6 +176,22 @@ class Watch:
 def each(value: Any) -> Sequence[Any]:
     """A node's values: itself, or the several that it returns."""
     return value if isinstance(value, list | tuple) else [value]
+
+
+def _held(box: Interval) -> tuple[Tensor, Tensor]:
+    """Its ends, in binary32 if they are held in it."""
+    return (box.low, box.high) if isinstance(box, Narrow) else (box.lo, box.hi)
+
+
+def _inside(box: Interval, observed: Tensor) -> bool:
+    """Whether all observed values lie in ``box``; NaN does not."""
+    lo, hi = _held(box)
+    # What is observed is held exactly where the ends are: no wider than binary32.
+    if observed.dtype.itemsize > lo.dtype.itemsize:
+        lo, hi = box.lo, box.hi
+    exact = observed.to(lo.dtype)
+    moved = exact - lo if lo is hi else torch.clamp(exact, lo, hi).sub_(exact)
+    return float(moved.abs_().sum()) == 0.0  # a number outside was moved; a NaN stays one
 
 
 def _finite(x: Tensor) -> Tensor:

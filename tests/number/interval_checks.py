@@ -40,6 +40,30 @@ def outside(box: Interval, mid: Tensor, rad: Tensor) -> Iterator[tuple[float, fl
             yield lo, hi, m, r
 
 
+def check_narrow(fmt: Format, count: int = 20_000, seed: int = 0) -> None:
+    """An interval held in binary32: the same ends and ball; ``sizes`` bound both, tightly."""
+    box = random_intervals(fmt, count, seed)
+    held = interval.Narrow(box.lo.float(), box.hi.float())
+    assert torch.equal(held.lo, box.lo)
+    assert torch.equal(held.hi, box.hi)
+    plain, ball = interval.Ball.enclosing(box), interval.Ball.enclosing(held)
+    assert torch.equal(plain.mid, ball.mid)
+    assert torch.equal(plain.rad, ball.rad)
+    reach, rad, some = (t.double() for t in ball.sizes(torch.float32))
+    assert torch.equal(reach, torch.maximum(box.lo.abs(), box.hi.abs()))
+    assert torch.equal(some, (reach > 0).double())
+    grown = rad * (1 + 4 * 2.0**-24) + 2.0**-148
+    for case in outside(box, ball.mid, grown):
+        raise AssertionError("outside its ball: lo, hi, mid, rad = " + ", ".join(map(repr, case)))
+    assert bool((rad <= plain.rad * (1 + 4 * 2.0**-24) + 2.0**-149).all())
+    point = interval.Interval.point(held.low)
+    reach, _, some = interval.Ball.enclosing(point).sizes(torch.float32)
+    assert point.lo is point.hi
+    assert torch.equal(point.lo, box.lo)
+    assert torch.equal(reach.double(), box.lo.abs())
+    assert torch.equal(some > 0, box.lo != 0)
+
+
 def check_ball(fmt: Format, count: int = 20_000, seed: int = 0) -> None:
     """``Ball.enclosing`` contains both ends exactly, with finite numbers and no needless width."""
     box = random_intervals(fmt, count, seed)

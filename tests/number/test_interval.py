@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from errbound.number import BFLOAT16, BINARY16, BINARY32, NATIVE, Ball, Format, Interval
+from errbound.number import BFLOAT16, BINARY16, BINARY32, NATIVE, Ball, Format, Interval, Narrow
 
 from . import interval_checks as checks
 
@@ -17,6 +17,17 @@ formats = pytest.mark.parametrize("fmt", NATIVE, ids=lambda f: f.name)
 @formats
 def test_ball_contains_its_interval(fmt: Format) -> None:
     checks.check_ball(fmt)
+
+
+@formats
+def test_an_interval_held_in_binary32_is_the_same(fmt: Format) -> None:
+    checks.check_narrow(fmt)
+
+
+def test_halves_of_the_widest_interval_do_not_overflow() -> None:
+    top = torch.tensor([BINARY32.max_finite])
+    reach, rad, _ = Ball.enclosing(Narrow(-top, top)).sizes(torch.float32)
+    assert reach == rad == top
 
 
 @pytest.mark.slow

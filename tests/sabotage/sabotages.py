@@ -20,7 +20,7 @@ CORE = "errbound.ops._softmax"
 
 NORMAL, HALF = TORCH_CPU.sums["float32"], TORCH_CPU.sums["bfloat16"]
 NEAREST = "    return x.add_(s).sub_(s)\n"
-POINTS = "        spread, total = None, centre.to(work.dtype).abs()\n        if not x.is_point:"
+POINTS = "if total is centre else total.abs_()\n        if not x.is_point:"
 
 SABOTAGES: dict[str, tuple[Fault, ...]] = {
     "the theorem with >=": (Edit(THEOREM, "sufficient = leads > 0", "sufficient = leads >= 0"),),
@@ -28,10 +28,10 @@ SABOTAGES: dict[str, tuple[Fault, ...]] = {
         Edit(THEOREM, "sufficient |= later & (leads == 0)", "sufficient |= leads == 0"),
     ),
     "wrong rounding direction: lower end of a sum": (
-        Edit(SUMS, "return self.centre - radius,", "return self.centre + radius,"),
+        Edit(SUMS, "lo = self.centre - wide", "lo = self.centre + wide"),
     ),
     "wrong rounding direction: upper end of a sum": (
-        Edit(SUMS, "- radius, self.centre + radius", "- radius, self.centre - radius"),
+        Edit(SUMS, "wide.add_(self.centre)", "wide.neg_().add_(self.centre)"),
     ),
     "wrong rounding direction: outward widening": (
         Edit(ROUNDING, "lo - (lo.abs() * own + grown)", "lo + (lo.abs() * own + grown)"),
@@ -50,17 +50,38 @@ SABOTAGES: dict[str, tuple[Fault, ...]] = {
             SUMMATION,
             "    count = m.double()\n    additions = (count - 1.0)",
             "    count = m.double()\n    additions = (count - 2.0)",
+            (("additions = (m.double() - 1.0)", "additions = (m.double() - 2.0)"),),
         ),
     ),
-    "ufp one binade down": (Edit(SUMMATION, "addcmul_(ufp_(top),", "addcmul_(ufp_(top) * 0.5,"),),
+    "ufp one binade down": (
+        Edit(
+            SUMMATION,
+            "addcmul_(ufp_(top),",
+            "addcmul_(ufp_(top) * 0.5,",
+            (("error = ufp_(top).mul_", "error = ufp_(top).mul_(0.5).mul_"),),
+        ),
+    ),
     "ufp of Q alone": (
         Edit(
             SUMMATION,
             "grow = up / (1.0 - kappa.clamp(max=0.5))",
             "grow = up + torch.zeros_like(kappa)",
+            (("top.mul_(0.5 * up / (1.0 - kappa))", "top.mul_(0.5 * up)"),),
         ),
     ),
-    "m counted by mid != 0": (Edit(SHAPES, "some = reach.sign()", "some = x.mid.sign().abs()"),),
+    "m counted by mid != 0": (
+        Edit(
+            SHAPES,
+            "reach, rad, some = x.sizes(work.dtype)",
+            "(reach, rad), some = x.sizes(work.dtype)[:2], x.mid.sign().abs().to(work.dtype)",
+        ),
+    ),
+    "the lower end of a box left out": (
+        Edit(INTERVAL, "reach = torch.maximum(low.abs(), high)", "reach = high.abs()"),
+    ),
+    "half of a radius in binary32": (
+        Edit(INTERVAL, "(high * 0.5).sub_(low, alpha=0.5)", "(high * 0.25).sub_(low, alpha=0.25)"),
+    ),
     "Q from the midpoint sum alone": (
         Edit(
             SHAPES,
@@ -74,8 +95,8 @@ SABOTAGES: dict[str, tuple[Fault, ...]] = {
     "Q without the bias": (
         Edit(
             SHAPES,
-            "centre.to(work.dtype).abs()",
-            "apply(x.mid, weight.exact, None).to(work.dtype).abs()",
+            "None, centre.to(work.dtype)",
+            "None, apply(x.mid, weight.exact, None).to(work.dtype)",
         ),
     ),
     "the bias is no term": (
@@ -86,6 +107,7 @@ SABOTAGES: dict[str, tuple[Fault, ...]] = {
             SUMMATION,
             "alpha=(acc.product + relative) * up)",
             "alpha=(acc.product * bool((count <= 1.0).all()) + relative) * up)",
+            (("* up) if alone else", "* up) if alone and bool((m <= 1.0).all()) else"),),
         ),
     ),
     "missing product rounding of M32": (

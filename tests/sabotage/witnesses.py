@@ -26,6 +26,7 @@ from errbound.number import (
     Ball,
     Format,
     Interval,
+    Narrow,
     nearest,
 )
 from errbound.ops import BY_TARGET, Constant, Step, _shapes
@@ -162,6 +163,24 @@ def a_bias_and_one_product() -> None:
     assert 0 < Fraction(x) * Fraction(w) - Fraction(1, 2**11) < Fraction(1, 2**24)
     box = linear(BINARY16, point(x), (w,), 1.0)
     stays(chain([Fraction(1), Fraction(x) * Fraction(w)]), box, BINARY16)
+
+
+def a_bias_and_two_products() -> None:
+    """1 + 2^-11 and 1.7 * 2^-24 more: two additions lose that and leave a tie."""
+    x, w = (1055 * 2.0**-16, 1014 * 2.0**-22), (1988 * 2.0**-16, 2.0**-12)
+    box = linear(BINARY16, point(*x), w, 1.0)
+    stays(chain([Fraction(1), *products(x, w)]), box, BINARY16)
+
+
+def a_box_held_in_binary32_below_zero() -> None:
+    """Small terms in [-a, 0] are terms; each, a little more than 2^-24, gains nearly as much."""
+    x, w = (1.0, 1.0, *[65 * 2.0**-18] * 8), (1.0, 2045 * 2.0**-22, *[2.0**-12] * 8)
+    ends = row(*x).float()
+    box = linear(BINARY16, Narrow(-ends, torch.where(ends < 1.0, 0.0, -ends)), w)
+    stays(chain(-t for t in products(x, w)), box, BINARY16)
+    for sign in (1, -1):
+        box = linear(BINARY16, Narrow(-ends, ends), w)
+        stays(chain(sign * t for t in products(x, w)), box, BINARY16)
 
 
 P = 2.0**-12
@@ -350,6 +369,8 @@ WITNESSES: tuple[Callable[[], None], ...] = (
     a_box_around_zero_whose_additions_round_up,
     a_bias_to_which_small_terms_are_added,
     a_bias_and_one_product,
+    a_bias_and_two_products,
+    a_box_held_in_binary32_below_zero,
     two_products_round_apart,
     products_underflow,
     flushed_products,
