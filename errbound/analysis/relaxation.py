@@ -229,7 +229,7 @@ class Trace:
         # Sums of fewer than 2^10 numbers in binary64.
         slack = (size + radius) * 2.0**-40 + tiny
         low, high = middle - radius - slack, middle + radius + slack
-        return low.nan_to_num(nan=-torch.inf), high.nan_to_num(nan=torch.inf)
+        return _or(low, -torch.inf), _or(high, torch.inf)
 
     def _pull(self, relation: Relation, g: Functionals, pending: dict[int, Functionals]) -> None:
         for x, pull in relation.terms:
@@ -308,6 +308,11 @@ def _ends(box: Interval, shape: torch.Size) -> tuple[Tensor, Tensor]:
 def _beyond(box: Interval, gap: Tensor | None) -> tuple[Tensor, Tensor]:
     """Ends moved outward by ``gap``, if there is one."""
     return (box.lo, box.hi) if gap is None else (box.lo - gap, box.hi + gap)
+
+
+def _or(bound: Tensor, nothing: float) -> Tensor:
+    """``nothing`` where a bound is NaN."""
+    return torch.where(bound.isnan(), nothing, bound)
 
 
 def _largest_sum(values: Tensor) -> float:

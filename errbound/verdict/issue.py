@@ -327,7 +327,8 @@ def _conclude(sides: dict[str, _Side], sane: Tensor, ties: Ties) -> Batch:
         found = without_classes(box32, box16, z32)
         margin = torch.full_like(found.margin, torch.nan)
         class32 = class16 = found.winner
-    observed = (z32 - z16).abs().reshape(samples, -1).amax(dim=1).nan_to_num(nan=torch.inf)
+    observed = (z32 - z16).abs().reshape(samples, -1).amax(dim=1)
+    observed = torch.where(observed.isnan(), torch.inf, observed)
 
     verdict = _first_that_holds(
         {

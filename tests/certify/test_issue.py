@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import errbound
 from errbound.arithmetic import TORCH_CPU
 from errbound.number import BFLOAT16, BINARY16, Format
 from errbound.program import trace
@@ -177,3 +178,14 @@ def test_an_exported_program_gives_what_its_module_gives() -> None:
             got, want = set(got), set(want)
         same = torch.equal(got, want) if isinstance(got, Tensor) else got == want
         assert same, field.name
+
+
+def test_an_observed_overflow_is_infinitely_far() -> None:
+    """300 x 300 is infinite in binary16: no finite number stands for the distance."""
+    model = nn.Linear(1, 2, bias=False).eval()
+    with torch.no_grad():
+        model.weight.copy_(torch.tensor([[300.0], [1.0]]))
+    run = errbound.certify(model, torch.tensor([[300.0], [1.0]]))
+    assert [s.observed_delta for s in run.samples] == [torch.inf, 0.0]
+    assert run.summary["observed_delta_max"] is None
+    assert run.summary["delta_ratio_samples"] == 0
