@@ -50,6 +50,15 @@ class Rounding:
         return n * self.sums.eta + (0.0 if self.sums is self.storage else self.storage.eta)
 
 
+CONTRACTIONS = ("linear", "conv2d")
+
+
+def has_intervals(program: Program) -> bool:
+    """Whether ``intervals`` covers every operator of the program."""
+    ops = [node.op for node in program.nodes]
+    return all(op.moves or op.name in CONTRACTIONS for op in ops)
+
+
 def intervals(program: Program, x: Tensor, rounding: Rounding) -> Interval:
     """Interval arithmetic under the standard model |fl(t) - t| <= u |t| + eta; no rounding cells.
 
@@ -67,7 +76,7 @@ def intervals(program: Program, x: Tensor, rounding: Rounding) -> Interval:
             storage = program.storage(node.dtype) or rounding.storage
             found: Interval = node.op.enclose(Step(TORCH_CPU, storage, x.shape[0]), *args, **kwargs)
             return found
-        if node.op.name not in ("linear", "conv2d"):
+        if node.op.name not in CONTRACTIONS:
             raise ValueError(f"{node.op.name} at {node.where} has no interval here")
         return _contraction(node, rounding, *args, **kwargs)
 

@@ -4,7 +4,8 @@ One row per model, format and method:
 
 * ``plain pair``: the float32 module and the 16-bit module, nothing else; how many samples agree;
 * ``interval``: interval arithmetic under the standard model |fl(t) - t| <= u |t| + eta, sums by
-  gamma_n, of both models; certified by the pairwise theorem;
+  gamma_n, of both models; certified by the pairwise theorem; networks of linear layers,
+  convolutions and what moves numbers only;
 * ``norms``: T. Murray's a-priori bound (arXiv:2603.13334), for fully connected networks;
 * ``errbound``: the verdicts after each stage of the cascade, and which decided how many.
 
@@ -37,16 +38,22 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks import published
-from benchmarks._bounds import NormBound, Rounding, intervals, wins
+from benchmarks._bounds import NormBound, Rounding, has_intervals, intervals, wins
 from benchmarks.cost import shipped
 from errbound.arithmetic import TORCH_CPU
 from errbound.number import BFLOAT16, BINARY16, BINARY32, Format
 from errbound.verdict import EFFORTS, Certifier, Pair, Verdict, pair_of
 from errbound.verdict.theorem import bounds
 
-SHIPPED = {"examples/mnist_dnn": "MnistDNN", "examples/mnist_cnn": "MnistCNN"}
+SHIPPED = {
+    "examples/mnist_dnn": "MnistDNN",
+    "examples/mnist_cnn": "MnistCNN",
+    "examples/cifar_resnet": "CifarResNet",
+}
 DENSE = ("examples/mnist_dnn", "mnist_fc_3layer", "mnist_6_100", "mnist_net_256x2")
 MODELS = (*DENSE, "examples/mnist_cnn", "kw_mnist", "cifar_base")
+"""What is compared unless models are named; any of ``benchmarks.published`` may be."""
+
 BATCH = 256
 
 
@@ -158,7 +165,7 @@ def methods(subject: Subject, dense: bool) -> Iterable[tuple[str, Callable[[], M
     """Names and what prepares the method, in the order of the table."""
     readings = {"16-bit sums": subject.pair.format, "32-bit sums": BINARY32}
     yield "plain pair", lambda: by_runs(subject)
-    for name, sums in readings.items():
+    for name, sums in readings.items() if has_intervals(subject.pair.m16) else ():
         yield f"interval, {name}", lambda sums=sums: by_intervals(subject, sums)
     if dense:
         for name, sums in readings.items():
