@@ -95,16 +95,17 @@ def draw(found: list[tuple[str, list[Activation]]], path: Path) -> None:
     colours: dict[str, str] = {}
     for label, rows in found:
         fmt = label.split(",")[0]
+        first = fmt not in colours
+        colour = colours.setdefault(fmt, f"C{len(colours)}")
         for end, style in enumerate((":", "-")):
-            (line,) = axes.semilogy(
+            axes.semilogy(
                 range(1, len(rows) + 1),
                 [row.width[end] or torch.nan for row in rows],
                 style,
-                color=colours.get(fmt),
-                label=fmt if end and fmt not in colours else None,
+                color=colour,
+                label=fmt if end and first else None,
                 linewidth=1,
             )
-        colours.setdefault(fmt, str(line.get_color()))
     axes.set(xlabel="activation", ylabel="median width, ulps of the root mean square")
     axes.set_title("values of open sign; dotted: forward, solid: refined", fontsize="medium")
     axes.legend(fontsize="small")

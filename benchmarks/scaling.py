@@ -84,15 +84,12 @@ def costs(module: nn.Module, x: Tensor, repetitions: int) -> dict[str, float]:
 
 
 def per_neuron(program: Program, x: Tensor, repetitions: int) -> float:
-    """Seconds to bound one entry of the last convolution's output backwards."""
+    """Seconds to bound one entry of the last convolution's output backwards, of all of them."""
     trace = Trace(program, refine=False, dtype=torch.float32)
     with torch.no_grad():
         Encloser(program, TORCH_CPU)(x, tracer=trace)
         entry = [e for e in trace.entries if "conv2d" in e.name][-1]
-        side = entry.value.shape[-1]
-        mask = torch.zeros(entry.value.shape, dtype=torch.bool)
-        middle = slice(side // 2 - 2, side // 2 + 2)
-        mask[:, :, middle, middle] = True
+        mask = torch.ones(entry.value.shape, dtype=torch.bool)
         seconds = best(lambda: trace.narrow(entry.value, mask), repetitions)
         return seconds * (repetitions + 1) / trace.narrowed
 
@@ -140,6 +137,10 @@ def draw(found: list[tuple[str, list[Point]]], path: Path) -> None:
                 [at for at, _ in points], [1e3 * c[stage] for _, c in points], "o-", label=stage
             )
         axes.set(xlabel=name, ylabel="milliseconds each")
+        axes.set_xticks([at for at, _ in points], [str(at) for at, _ in points])
+        axes.minorticks_off()
+        low, high = axes.get_ylim()
+        axes.set_ylim(min(low, high / 100), high)
         axes.legend(fontsize="small")
     figure.savefig(path)
 

@@ -96,6 +96,8 @@ class Trace:
         self._paths = max(uses.values(), default=1) ** 2
         """An upper bound of the number of paths that meet in a node, or in an entry of a list."""
         self.narrowed = 0
+        self._widest = 1
+        """The most coefficients that a functional had in the chunk at hand."""
 
     def start(self, box: Interval) -> Centred:
         """Record the program's input."""
@@ -147,7 +149,8 @@ class Trace:
             return
         low = down(relation.offset.lo - relation.spread).expand(shape).clone()
         high = up(relation.offset.hi + relation.spread).expand(shape).clone()
-        for chunk in _chunks(places, max(1, CELLS // max(x.lo[0].numel(), 1))):
+        self._widest = x.lo[0].numel()
+        for chunk in self._chunks(places):
             g = _units(chunk, shape, self.dtype)
             offset = Interval(*(end[tuple(chunk.t())] for end in _ends(relation.offset, shape)))
             if not self.go_on():
@@ -191,6 +194,23 @@ class Trace:
                 slope.clamp_(0.0, 1.0)
         for entry in self.entries:
             entry.made.clear()
+
+    def _chunks(self, places: Tensor) -> Iterator[Tensor]:
+        """``places`` in chunks; by sample, so that slopes are shared, where samples have many.
+
+        Chunks grow to what the windows that the last one met leave room for.
+        """
+        samples = torch.bincount(places[:, 0]).tolist()  # in order: ``nonzero`` goes by sample
+        samples = [count for count in samples if count]
+        parts = torch.split(places, samples) if len(places) >= 32 * len(samples) else (places,)
+        size = max(1, CELLS // max(self._widest, 1))
+        for part in parts:
+            start = 0
+            while start < len(part):
+                self._widest = 1
+                yield part[start : start + size]
+                start += size
+                size = max(1, min(4 * size, CELLS // self._widest))
 
     def _through(self, entry: Entry, g: Functionals, offset: Interval) -> tuple[Tensor, Tensor]:
         """Bounds of g . y, y before the node's rounding; ``g`` has unit entries, ``offset`` o's."""
@@ -236,6 +256,7 @@ class Trace:
             if x.is_point:
                 continue  # x = c_x in every execution
             k, found = self._at[id(x)], pull(g)
+            self._widest = max(self._widest, found.value[0].numel())
             pending[k] = pending[k].plus(found, x.shape[1:]) if k in pending else found
 
     def _own(self, relation: Relation, dtype: torch.dtype) -> float:
@@ -318,15 +339,6 @@ def _or(bound: Tensor, nothing: float) -> Tensor:
 def _largest_sum(values: Tensor) -> float:
     """The largest, over samples, of the sums of numbers (N, *shape)."""
     return float(values.reshape(len(values), -1).sum(dim=1).max())
-
-
-def _chunks(places: Tensor, size: int) -> Iterator[Tensor]:
-    """``places`` in chunks; by sample, so that slopes are shared, where samples have many."""
-    samples = torch.bincount(places[:, 0]).tolist()  # in order: ``nonzero`` goes by sample
-    samples = [count for count in samples if count]
-    parts = torch.split(places, samples) if len(places) >= 32 * len(samples) else (places,)
-    for part in parts:
-        yield from torch.split(part, size)
 
 
 def _units(places: Tensor, shape: torch.Size, dtype: torch.dtype) -> Functionals:
