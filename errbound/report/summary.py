@@ -101,6 +101,7 @@ class Tally:
             "proved_delta_max": _finite(float(upper(self.proved_max))),
             "overflow": {str(o): self.overflow[o] for o in Overflow if o},
             "overflow_first_nodes": dict(self.overflow_nodes),
+            "ties": "open",  # of runs that were made when nothing else could be chosen
             **facts,
             "stages": {name: self.stages[name] for name in ("input", "run", *measured)},
             "times": {

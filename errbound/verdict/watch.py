@@ -45,7 +45,7 @@ class NodeSummary:
         if lo is hi:
             return
         width = (hi - lo).float()
-        split = int(width.sign().sum())
+        split = int(width.sign().sum(dtype=torch.float64))
         if split == 0:
             return
         self.split += split

@@ -19,8 +19,8 @@ from errbound.arithmetic import TORCH_CPU
 from errbound.data import Preprocess
 from errbound.errors import ContainmentError, InputError
 from errbound.number import BFLOAT16, BINARY16, Format
-from errbound.report.journal import Journal
-from errbound.report.run import Run, load_run
+from errbound.report.journal import Journal, Memory
+from errbound.report.run import Run, finished, load_run
 from errbound.report.summary import schema
 from errbound.session import Inputs, Session, Source
 
@@ -388,3 +388,13 @@ def test_an_escape_is_loud_and_reproducible(tmp_path: Path) -> None:
 def test_run_is_public() -> None:
     assert errbound.Run is Run
     assert errbound.load_run is load_run
+
+
+def test_a_run_from_before_ties_could_be_chosen_is_read(whole: Path) -> None:
+    """Its proofs are strict."""
+    kept = Journal(whole / "journal.jsonl")
+    journal = Memory(json.loads(json.dumps(kept.header)))
+    for record in kept:
+        journal.append(record)
+    assert journal.header["facts"].pop("ties") == "open"
+    assert finished(journal).summary["ties"] == "open"
