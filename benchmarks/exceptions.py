@@ -35,7 +35,7 @@ RIVALS = 3
 
 @dataclass(frozen=True)
 class Outcome:
-    """What is known of one sample that was not proved at effort normal."""
+    """What is known of one sample that was not proved at the effort of its row."""
 
     index: int
     winner: int
@@ -59,8 +59,7 @@ def searched(program: Program, x: Tensor, winner: int, rounds: int) -> tuple[str
     with torch.no_grad():
         box = Encloser(program, TORCH_CPU)(Interval.point(stored)).output
     near = rivals(box, winner)
-    ends = [*near, winner]
-    if all(float(box.lo[0, j]) == float(box.hi[0, j]) for j in ends):
+    if near and bool((box.lo[0] == box.hi[0])[[*near, winner]].all()):
         return "tie always", near[0]
     best = "open"
     for rival in near:
@@ -73,7 +72,7 @@ def searched(program: Program, x: Tensor, winner: int, rounds: int) -> tuple[str
 
 
 def outcomes(name: str, fmt: str, rounds: int, limit: int | None = None) -> Iterator[Outcome]:
-    """The agreeing samples of a row of ``benchmarks.published`` that effort normal leaves open."""
+    """The agreeing samples of a row of ``benchmarks.published`` that its effort leaves open."""
     run = certify(name, fmt, limit)
     open_ = [s.index for s in run.samples if s.verdict == Verdict.UNDECIDED]
     row, samples = ROWS[name], data(name)
