@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 ERRBOUND_SHARED ?= ../shared
 export ERRBOUND_SHARED
 
-.PHONY: demo test test-all check format lint types layers docs docs-check clean
+.PHONY: demo test test-all check format lint types layers docs docs-check proofs clean
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -23,7 +23,7 @@ test-all: $(VENV)/.ready  ## everything: exhaustive suites, 100,000 executions, 
 	$(BIN)/python -m pytest -n 2 -m "slow or not slow" --ignore=tests/adversary --ignore=tests/sabotage
 	$(BIN)/python -m pytest -s -m "slow or not slow" tests/adversary tests/sabotage
 
-check: format lint types layers test docs-check  ## all that must hold before a commit
+check: format lint types layers proofs test docs-check  ## all that must hold before a commit
 
 format: $(VENV)/.ready
 	$(BIN)/ruff format --check .
@@ -43,6 +43,9 @@ docs: $(VENV)/.ready  ## the site, in build/site
 
 docs-check: docs  ## rerun the commands of README and docs and compare their output
 	$(BIN)/python tests/readme.py
+
+proofs:  ## the theory, if Coq is there
+	@if command -v coqc >/dev/null; then $(MAKE) -C proofs; else echo "proofs: no Coq here, skipped"; fi
 
 clean:
 	rm -rf $(VENV) runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

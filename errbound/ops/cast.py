@@ -37,7 +37,7 @@ CAST = Op(
     targets=("aten.to.dtype",),
     meaning="y = x, rounded to the dtype named",
     rounds="once, on store",
-    lemma="paper: rounding cells (theory 3)",
+    lemma="proved: rounding_cell",
     call=_call,
     enclose=_enclose,
     relate=_relate,

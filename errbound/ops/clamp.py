@@ -96,7 +96,7 @@ def _cases(*bounds: tuple[float | None, ...], tensors: int = 0) -> Callable[...,
 
 
 _ROUNDS = "a bound that is no number of the storage format is rounded to it; nothing else"
-_LEMMA = "paper: nondecreasing in each operand, so ends map to ends (theory 3)"
+_LEMMA = "proved: selection_accepted"
 
 CLAMP = Op(
     name="clamp",

@@ -217,7 +217,7 @@ CONV2D = Op(
     targets=("aten.conv2d.default", "aten.conv2d.padding"),
     meaning="y[o,p,q] = sum W[o,c,k,l] x[c, s p + d k - pad, s q + d l - pad] + b[o]; padding is 0",
     rounds="binary32 partial sums in any order; one rounding on store",
-    lemma="paper: summation in any order (theory 4) and rounding cells (theory 3)",
+    lemma="proved: accepts_sum_sound, late_bias_accepted",
     call=torch.conv2d,
     enclose=_enclose,
     relate=_relate,

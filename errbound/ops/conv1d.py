@@ -123,7 +123,7 @@ CONV1D = Op(
     targets=("aten.conv1d.default", "aten.conv1d.padding"),
     meaning="y[o,p] = sum W[o,c,k] x[c, s p + d k - pad] + b[o]; padding is 0",
     rounds="binary32 partial sums in any order; one rounding on store",
-    lemma="paper: summation in any order (theory 4) and rounding cells (theory 3)",
+    lemma="proved: accepts_sum_sound, late_bias_accepted",
     call=torch.conv1d,
     enclose=_enclose,
     relate=_relate,

@@ -196,7 +196,7 @@ _ROUNDS = (
     "binary32 partial sums in any order and one rounding on store; in 16 bits also the sum over "
     "channels of each tap, every addition of taps and that of the bias"
 )
-_LEMMA = "paper: summation in any order, by two levels in 16 bits (theory 4), rounding cells"
+_LEMMA = "proved: accepts_sum_sound, composed_accepted, tap_by_tap_accepted, late_bias_accepted"
 
 CONV_TRANSPOSE1D = Op(
     name="conv_transpose1d",

@@ -61,7 +61,7 @@ def _moving(
         targets=targets,
         meaning=meaning,
         rounds="never",
-        lemma="paper: moving numbers moves their intervals (theory 3)",
+        lemma="proved: moving",
         call=call,
         enclose=enclose or both_ends(call),
         exact=exact or renumbered,

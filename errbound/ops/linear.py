@@ -97,7 +97,7 @@ LINEAR = Op(
     meaning="y_i = sum_k W_ik x_k + b_i",
     rounds="binary32 partial sums in any order; one rounding on store (inputs of rank >= 3: the "
     "bias may be added after the store, with a second rounding)",
-    lemma="paper: summation in any order (theory 4) and rounding cells (theory 3)",
+    lemma="proved: accepts_sum_sound, late_bias_accepted",
     call=_call,
     enclose=_enclose,
     relate=_relate,

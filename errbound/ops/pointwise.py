@@ -276,17 +276,13 @@ def _plain(f: Callable[[Any, Any], Any]) -> Callable[..., Any]:
 
 
 _ROUNDS = "in binary32, then on store"
-_LEMMA = (
-    "paper: rounding cells of fl16 o fl32 (theory 3); binary64 then binary32 is one rounding "
-    "(Figueroa 1995)"
-)
 
 ADD = Op(
     name="add",
     targets=("aten.add.Tensor", "aten.add_.Tensor", "aten.add.Scalar", "aten.add_.Scalar"),
     meaning="y = a + b; a Python scalar is rounded to storage first",
     rounds=_ROUNDS,
-    lemma=_LEMMA,
+    lemma="proved: plus_accepted, one_operation",
     call=_plain(torch.add),
     enclose=_binary(_add, stored=True),
     relate=_relate_add,
@@ -300,7 +296,7 @@ SUB = Op(
     targets=("aten.sub.Tensor", "aten.sub_.Tensor", "aten.sub.Scalar", "aten.sub_.Scalar"),
     meaning="y = a - b; a Python scalar is rounded to storage first",
     rounds=_ROUNDS,
-    lemma=_LEMMA,
+    lemma="proved: minus_accepted, one_operation",
     call=_plain(torch.sub),
     enclose=_binary(_sub, stored=True),
     relate=_relate_sub,
@@ -314,7 +310,7 @@ RSUB = Op(
     targets=("aten.rsub.Scalar", "aten.rsub.Tensor"),
     meaning="y = b - a; a Python scalar is rounded to storage first",
     rounds=_ROUNDS,
-    lemma=_LEMMA,
+    lemma="proved: minus_accepted, one_operation",
     call=_plain(torch.rsub),
     enclose=_binary(_sub, stored=True, swap=True),
     relate=_relate_rsub,
@@ -329,7 +325,7 @@ MUL = Op(
     targets=("aten.mul.Tensor", "aten.mul_.Tensor", "aten.mul.Scalar"),
     meaning="y = a b; a Python scalar is used in binary32",
     rounds=_ROUNDS,
-    lemma=_LEMMA,
+    lemma="proved: times_accepted, one_operation",
     call=torch.mul,
     enclose=_binary(_mul, stored=False),
     relate=_relate_mul,
@@ -342,7 +338,7 @@ DIV = Op(
     targets=("aten.div.Tensor", "aten.div_.Tensor", "aten.div.Scalar", "aten.div_.Scalar"),
     meaning="y = a / b; a Python scalar is used in binary32",
     rounds=_ROUNDS,
-    lemma=_LEMMA,
+    lemma="proved: quotient_accepted, one_operation",
     call=torch.div,
     enclose=_divide,
     relate=_relate_div,
@@ -356,7 +352,7 @@ NEG = Op(
     targets=("aten.neg.default", "aten.neg_.default"),
     meaning="y = -x",
     rounds="never",
-    lemma="paper: exact, ends swap",
+    lemma="proved: negation_accepted",
     call=torch.neg,
     enclose=_neg,
     relate=_relate_neg,
@@ -370,7 +366,7 @@ RECIPROCAL = Op(
     targets=("aten.reciprocal.default", "aten.reciprocal_.default"),
     meaning="y = 1 / x",
     rounds=_ROUNDS,
-    lemma=_LEMMA,
+    lemma="proved: quotient_accepted, one_operation",
     call=torch.reciprocal,
     enclose=_reciprocal,
     exact=lambda x: 1 / x,
