@@ -4,8 +4,8 @@
     the constants rounded to binary32, M16 the same rounded again to binary16, which changes
     most of them. The checker of [Check.v] is run by [vm_compute]: the premises of [agreement]
     hold ([example_premises]), so every execution of either version gives class 1 on every input of
-    the box ([example_agrees]). With one bias changed the checker refuses, and the pairwise test is
-    false indeed, although M32 alone still passes it ([perturbed_refused]).
+    the box ([example_agrees]). With one bias changed the checker refuses, and intervals
+    overlap in M16, although M32 alone still passes it ([perturbed_refused]).
 
     Depends on: [Statement.v], [Rational.v], [Check.v]. *)
 

@@ -1,6 +1,6 @@
 (** * Innocuous double rounding: one operation in binary64, then binary32.
 
-    errbound encloses the operations +, -, *, / and the square root on numbers of at most 24 bits by
+    errbound encloses the operations +, -, *, / and the square root on numbers of binary32 by
     binary64 arithmetic, rounded to binary32 afterwards ([Step.compute_], [norm.py]). Since
     53 >= 2 * 24 + 2 the first rounding changes nothing: the result is the exact one rounded once
     (Figueroa 1995; proved in Flocq by Roux). Numbers of the 16-bit formats are numbers of binary32,

@@ -14,7 +14,7 @@
     - either of two kernels: the hull ([either_accepted]); kernels one after the other: one after
       the other ([composed_accepted]); a sum inside of a kernel: [accepts_sum] ([sum_accepted]).
 
-    Arithmetic, batch norm, late biases, windows and softmax follow in [Kernels.v].
+    Arithmetic, batch norm, late biases and windows follow in [Kernels.v]; softmax in [Softmax.v].
 
     Depends on: [Format] (rounding is monotone), [Contraction] (a sum keeps to its interval). *)
 

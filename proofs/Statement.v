@@ -40,7 +40,7 @@ Definition fl_down (F : format) (x : R) : R := round radix2 (fexp F) Zfloor x.
 Definition rounded (F : format) (x : R) : option R :=
   if Rle_bool (Rabs (fl F x)) (Omega F) then Some (fl F x) else None.
 
-(** Unit in the first place: 2^floor(log2 |x|), and 0 for 0. *)
+(** Unit in the first place: 2^floor(log2 |x|), and 0 for 0. [mag x] is floor(log2 |x|) + 1. *)
 Definition ufp (x : R) : R := if Req_bool x 0 then 0 else bpow radix2 (mag radix2 x - 1).
 
 (** ** 2. Sums in any order *)

@@ -56,7 +56,7 @@ def nearest_(x: Tensor, fmt: Format) -> Tensor:
     format and s = 1.5 * 2^52 * q. As |x| < 2^(e+1) <= 2^51 q (p <= 50), x + s stays in the
     binade of s, whose binary64 quantum is q: the hardware rounds x + s to the nearest multiple
     of q, ties to the even multiple (s/q = 1.5 * 2^52 is even). Subtracting s is exact. Below
-    emin the quantum is constant, hence the clamp.
+    emin the quantum is constant, hence the clamp. Proved: ``Rounding.nearest_correct``.
     """
     if fmt.precision == 24:
         return x.copy_(x.float())  # one hardware rounding, gradual underflow
@@ -129,7 +129,9 @@ def inflate(roundings: int) -> float:
 
     For at most ``roundings`` binary64 roundings, each of relative error <= 2^-53 (for a sum of
     n non-negative products count 2n): exact <= computed * (1 - 2^-53)^-k <= computed * (1 +
-    k 2^-52) for k < 2^51. Eight spare roundings pay for this factor and its multiplication.
+    k 2^-52) for k < 2^51. Eight spare roundings pay for this factor and its multiplication, unless
+    that underflows, for which callers add something absolute (``TINY64``). Proved:
+    ``Inflation.inflate_upward``.
     """
     return 1.0 + (roundings + 8) * 2.0 * U64
 
@@ -175,6 +177,8 @@ def widen(
     lo: Tensor, hi: Tensor, absolute: Tensor | float, relative: float = 0.0, roundings: int = 0
 ) -> tuple[Tensor, Tensor]:
     """Move each end outward by absolute + relative * |end|, errors of binary64 included.
+
+    ``relative`` is at most 1.
 
     ``lo`` and ``hi`` may each carry ``roundings`` binary64 roundings relative to themselves, and
     ``absolute`` as many: the ends move by absolute (1 + (r + 8) 2^-52) + |end| (relative +
