@@ -46,14 +46,11 @@ Definition aliveQ (Bs : list box) (t : summandQ) : bool :=
   negb (Qeq_bool (fst (rangeQ Bs t)) 0 && Qeq_bool (snd (rangeQ Bs t)) 0).
 
 Definition leaf_errorQ (A : arithmetic) (Bs : list box) (t : summandQ) : Q :=
-  match t with
-  | WeightedQ w k =>
-      if aliveQ Bs t
-      then (product_relativeQ A * largest_inQ (rangeQ Bs t) + product_absoluteQ A +
-            read_errorQ A w (largest_inQ (box_atQ Bs k)))%Q
-      else 0%Q
-  | _ => 0%Q
-  end.
+  if aliveQ Bs t then match t with
+    | WeightedQ w k => product_relativeQ A * largest_inQ (rangeQ Bs t) + product_absoluteQ A +
+                       read_errorQ A w (largest_inQ (box_atQ Bs k))
+    | _ => addition_absoluteQ A
+    end else 0%Q.
 
 Definition totalQ (l : list Q) : Q := fold_right (fun a b => lite (a + b)) 0%Q l.
 
@@ -71,7 +68,7 @@ Definition fitsQ (A : arithmetic) (t : summandQ) : bool :=
   | ConstantQ c => numberQ (accumulator A) c && Qle_bool (Qabs c) (OmegaQ (accumulator A))
   end.
 
-(** The least interval that [accepts_sum] admits, if there is one. *)
+(** The least interval that the first alternative of [accepts_sum] admits, if there is one. *)
 Definition image_sum (A : arithmetic) (Bs : list box) (ts : list summandQ) (ds : list Q)
     : option box :=
   let low := totalQ (map (fun t => fst (rangeQ Bs t)) ts) in
@@ -119,8 +116,9 @@ Lemma leaf_errorQ_correct A Bs t :
   leaf_error A (map boxR Bs) (summandR t) = Q2R (leaf_errorQ A Bs t).
 Proof.
   unfold leaf_error, leaf_errorQ; rewrite aliveQ_correct, rangeQ_correct.
-  destruct t; simpl summandR; cbn iota; try now rewrite Q2R_0.
-  case aliveQ; autorewrite with q2r; now rewrite ?box_atQ_correct, ?largest_inQ_correct.
+  case aliveQ; [|now rewrite Q2R_0].
+  destruct t; simpl summandR; cbn iota; autorewrite with q2r;
+    now rewrite ?box_atQ_correct, ?largest_inQ_correct.
 Qed.
 
 Lemma totalQ_correct (f : summand -> R) (g : summandQ -> Q) ts :
@@ -181,7 +179,8 @@ Proof.
   rewrite finishQ_correct in L, H by assumption.
   autorewrite with q2r in L, H, R; rewrite sum_errorQ_correct in L, H by now autorewrite with q2r.
   autorewrite with q2r in L, H.
-  unfold accepts_sum; cbv zeta; rewrite count_alive, INR_IZR_INZ.
+  unfold accepts_sum, errs_by, Statement.low, Statement.high; cbv zeta.
+  rewrite count_alive, INR_IZR_INZ.
   rewrite (totalQ_correct (fun t => fst (range (map boxR Bs) t)) (fun t => fst (rangeQ Bs t)))
     by (intros t; now rewrite rangeQ_correct).
   rewrite (totalQ_correct (fun t => snd (range (map boxR Bs) t)) (fun t => snd (rangeQ Bs t)))
@@ -189,9 +188,8 @@ Proof.
   rewrite (totalQ_correct (fun t => largest_in _) (fun t => largest_inQ (rangeQ Bs t)))
     by (intros t; now rewrite rangeQ_correct, largest_inQ_correct).
   rewrite (totalQ_correct (leaf_error A _) (leaf_errorQ A Bs)) by apply leaf_errorQ_correct.
-  repeat split; try assumption.
-  - revert T; apply forallb_map; intros t; now apply fitsQ_correct.
-  - exists (Q2R y), (Q2R y'); now repeat split.
+  split; [revert T; apply forallb_map; intros t; now apply fitsQ_correct | split; [exact P |]].
+  eexists; exists (Q2R y), (Q2R y'); split; [left; repeat split; eassumption | now repeat split].
 Qed.
 
 (** ** 2. Programs *)

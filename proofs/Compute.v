@@ -7,7 +7,7 @@
 
     Depends on: [Statement.v], [Cell.v] ([half_ulp], [staircase_centred]), [Rational.v]. *)
 
-From Coq Require Import Reals List ZArith QArith Qreals Qabs Lra.
+From Coq Require Import Reals List ZArith QArith Qreals Qabs Lra Lia.
 From Flocq Require Import Core.
 From Errbound Require Import Statement Cell Rational.
 Import ListNotations.
@@ -97,6 +97,27 @@ Definition master (A : arithmetic) (n S s E : R) : R :=
 Definition first_form (A : arithmetic) (n m S : R) : R :=
   let u := unit_roundoff (accumulator A) in
   (if exact_products A then n else m) * u * S + m * product_absolute A * (1 + m * u).
+
+(** The formula of the code is not below the bound of the rule ([first_form_error]). *)
+Theorem first_form_covers A m S : 0 <= S ->
+  first_form_error A m S <= first_form A (INR (m - 1)) (INR m) S.
+Proof.
+  intros HS; unfold first_form_error, first_form, exact_products; cbv zeta.
+  assert (Hu : 0 < unit_roundoff (accumulator A)) by apply bpow_gt_0.
+  assert (K : (if (2 * precision (storage A) <=? precision (accumulator A))%Z
+    then INR (m - 1) else INR m) = INR (if Req_bool (product_relative A) 0 then m - 1 else m)).
+  { unfold product_relative; destruct (_ <=? _)%Z.
+    - now rewrite Req_bool_true.
+    - rewrite Req_bool_false; [easy | lra]. }
+  rewrite K; set (k := (if Req_bool _ _ then _ else _)).
+  assert (L : INR k <= INR m) by (apply le_INR; unfold k; destruct (Req_bool _ _); lia).
+  set (u := unit_roundoff _) in *.
+  assert (P : 0 <= product_absolute A).
+  { unfold product_absolute; destruct (flushes A); [apply bpow_ge_0 |].
+    case Z.leb; [lra | apply bpow_ge_0]. }
+  pose proof (Rmult_le_pos _ _ (Rlt_le _ _ Hu) (Rmult_le_pos _ _ (pos_INR m) P)) as Q.
+  apply (Rmult_le_compat_r _ _ _ Q) in L; lra.
+Qed.
 
 Definition levels (A : arithmetic) (n h : R) : R :=
   (Rmin n h + (if exact_products A then 0 else 1)) * unit_roundoff (accumulator A).

@@ -2,13 +2,13 @@
 
     A node [Sum ts ds] adds its summands in any order, divides by constants and stores the result.
     The rule [accepts_sum] bounds it from the intervals of its operands. Here: the rule is sound
-    ([accepts_sum_sound]); so is the form in which it is computed, with midpoints and radii that
-    need not be exact ([midpoint_form], [computed_form]); and the radius and the error of the
-    summation merge into one contraction ([merged_radius]). Depends on [Format], [Sum]. *)
+    ([errs_by_sound], [accepts_sum_sound]); so is its computed form, with midpoints and radii that
+    need not be exact ([midpoint_form], [computed_form]); radius and error of the summation merge
+    into one contraction ([merged_radius]). Depends on [Format], [Sum], [FirstForm]. *)
 
 From Coq Require Import Reals List Permutation ZArith Lra Lia.
 From Flocq Require Import Core.
-From Errbound Require Import Statement Format Sum Orders.
+From Errbound Require Import Statement Format Sum Orders FirstForm.
 Import ListNotations.
 Open Scope R_scope.
 
@@ -44,11 +44,7 @@ Lemma total_linear {T} (f g : T -> R) a l :
   total (map (fun t => f t + a * g t) l) = total (map f l) + a * total (map g l).
 Proof. induction l as [| t l IH]; simpl; [|rewrite IH]; ring. Qed.
 
-(** The five quantities of [accepts_sum]. *)
-Definition low (Bs : list interval) (ts : list summand) : R :=
-  total (map (fun t => fst (range Bs t)) ts).
-Definition high (Bs : list interval) (ts : list summand) : R :=
-  total (map (fun t => snd (range Bs t)) ts).
+(** The other quantities of [errs_by]. *)
 Definition reachable (Bs : list interval) (ts : list summand) : R :=
   total (map (fun t => largest_in (range Bs t)) ts).
 Definition all_leaves (A : arithmetic) (Bs : list interval) (ts : list summand) : R :=
@@ -121,7 +117,8 @@ Proof. eapply Rle_trans; [apply Rabs_pos | apply Rmax_l]. Qed.
 
 Lemma leaf_error_nonneg A Bs t : 0 <= leaf_error A Bs t.
 Proof.
-  destruct t as [w k | k | c]; unfold leaf_error; try lra. destruct alive; [|lra].
+  unfold leaf_error. destruct alive; [|lra].
+  destruct t as [w k | k | c]; try apply addition_absolute_nonneg.
   repeat apply Rplus_le_le_0_compat; try apply Rmult_le_pos;
     auto using product_relative_nonneg, product_absolute_nonneg, largest_nonneg.
   apply (read_error_monotone A w _ _ (conj (largest_nonneg _) (Rle_refl _))).
@@ -130,10 +127,10 @@ Qed.
 Lemma leaf_le A xs Bs t :
   Forall2 inside xs Bs -> leaf A (term_of xs t) <= leaf_error A Bs t.
 Proof.
-  intros H. generalize (leaf_error_nonneg A Bs t).
-  destruct t as [w k | k | c]; simpl term_of; simpl leaf; try easy. intros P.
-  destruct (Req_bool_spec (w * at_index xs k) 0) as [Z | Z]; [easy|]. unfold leaf_error.
-  rewrite (alive_of_value xs Bs (Weighted w k) H Z).
+  intros H. destruct (Req_dec (value (term_of xs t)) 0) as [Z | Z].
+  { rewrite leaf_zero by easy. apply leaf_error_nonneg. }
+  unfold leaf_error. rewrite (alive_of_value xs Bs t H Z).
+  destruct t as [w k | k | c]; simpl in Z |- *; rewrite Req_bool_false by easy; try lra.
   apply Rplus_le_compat; [apply Rplus_le_compat_r, Rmult_le_compat_l|].
   - apply product_relative_nonneg.
   - apply inside_largest, (inside_range xs Bs (Weighted w k) H).
@@ -162,7 +159,29 @@ Qed.
 
 (** ** 4. The rule is sound *)
 
-(** Before division and store: the sum is a number between the ends, in every order. S, s, E, n
+(** The exact sum lies between the sums of the ends. *)
+Lemma exact_inside xs Bs ts : Forall2 inside xs Bs ->
+  low Bs ts <= exact (map (term_of xs) ts) <= high Bs ts.
+Proof.
+  intros I. unfold exact. rewrite map_map. split; apply total_le; intros; apply inside_range, I.
+Qed.
+
+Lemma magnitude_le xs Bs ts : Forall2 inside xs Bs ->
+  magnitude (map (term_of xs) ts) <= reachable Bs ts.
+Proof.
+  intros I. unfold magnitude. rewrite map_map.
+  apply total_le. intros t _. apply inside_largest, inside_range, I.
+Qed.
+
+Lemma terms_fit A xs Bs ts : coherent A -> Forall2 inside xs Bs ->
+  Forall (number (storage A)) xs -> Forall (constants_fit A) ts ->
+  Forall (fits A) (map (term_of xs) ts).
+Proof.
+  intros C I N F. rewrite Forall_map. revert F. apply Forall_impl. intros t.
+  now apply term_fits with Bs.
+Qed.
+
+(** Before division and store: the sum is a number near the exact sum, in every order. S, s, E, n
     may be any upper bounds. *)
 Lemma sum_within A xs Bs ts o n S s E :
   coherent A -> Forall2 inside xs Bs -> Forall (number (storage A)) xs ->
@@ -171,21 +190,29 @@ Lemma sum_within A xs Bs ts o n S s E :
   Rmax (Rabs (low Bs ts)) (Rabs (high Bs ts)) <= s -> all_leaves A Bs ts <= E ->
   n * unit_roundoff (accumulator A) < 1 -> reach A n S s E <= Omega (accumulator A) ->
   exists y, o = Some y /\ number (accumulator A) y /\
-    low Bs ts - sum_error A n S s E <= y <= high Bs ts + sum_error A n S s E.
+    Rabs (y - exact (map (term_of xs) ts)) <= sum_error A n S s E.
 Proof.
-  intros C H N F X Hn HS Hs HE K O.
-  assert (I : low Bs ts <= exact (map (term_of xs) ts) <= high Bs ts).
-  { unfold exact. rewrite map_map. split; apply total_le; intros; apply inside_range, H. }
-  destruct (sums_bound A (map (term_of xs) ts) o S s E n) as (y & -> & Ny & D); trivial.
-  - rewrite Forall_map. revert F. apply Forall_impl. intros t. now apply term_fits with Bs.
-  - refine (Rle_trans _ _ _ _ HS). unfold magnitude. rewrite map_map.
-    apply total_le. intros t _. apply inside_largest, inside_range, H.
+  intros C H N F X Hn HS Hs HE K O. apply sums_bound; trivial.
+  - now apply terms_fit with Bs.
+  - exact (Rle_trans _ _ _ (magnitude_le xs Bs ts H) HS).
   - refine (Rle_trans _ _ _ _ Hs).
-    exact (inside_largest _ (low Bs ts, high Bs ts) I).
+    exact (inside_largest _ (low Bs ts, high Bs ts) (exact_inside xs Bs ts H)).
   - refine (Rle_trans _ _ _ _ HE). unfold leaves. rewrite map_map.
     apply total_le. intros t _. now apply leaf_le.
   - refine (Rle_trans _ _ _ _ Hn). apply le_INR. generalize (count_le xs Bs ts H). lia.
-  - exists y. split; [easy|]. split; [easy|]. apply Rabs_le_inv in D. lra.
+Qed.
+
+(** Either alternative of the rule: the bound of [Sum.v], or the first form. *)
+Theorem errs_by_sound A xs Bs ts o e :
+  coherent A -> Forall2 inside xs Bs -> Forall (number (storage A)) xs ->
+  Forall (constants_fit A) ts -> sums A (map (term_of xs) ts) o -> errs_by A Bs ts e ->
+  exists y, o = Some y /\ number (accumulator A) y /\
+    Rabs (y - exact (map (term_of xs) ts)) <= e.
+Proof.
+  intros C H N F X [(K & O & ->) | (Hf & O & ->)].
+  - apply sum_within with Bs; trivial; apply Rle_refl.
+  - apply first_form_bound; trivial; [now apply terms_fit with Bs | | now apply count_le].
+    now apply magnitude_le.
 Qed.
 
 (** An accepted interval holds the stored result of every execution, which stays in range. *)
@@ -194,13 +221,13 @@ Theorem accepts_sum_sound A xs Bs ts ds B o :
   accepts_sum A Bs ts ds B -> step A (Sum ts ds) xs o ->
   exists y, o = Some y /\ inside y B /\ number (storage A) y.
 Proof.
-  intros C H N (K & O & F & P & l & h & Hl & L & Hh & U) (s & X & ->).
-  destruct (sum_within A xs Bs ts s _ _ _ _ C H N F X (Rle_refl _) (Rle_refl _) (Rle_refl _)
-              (Rle_refl _) K O) as (y & -> & Ny & I).
+  intros C H N (F & P & e & l & h & He & Hl & L & Hh & U) (s & X & ->).
+  destruct (errs_by_sound A xs Bs ts s e C H N F X He) as (y & -> & Ny & D).
+  assert (I := exact_inside xs Bs ts H). apply Rabs_le_inv in D.
   assert (W := proj1 (proj2 C)).
   eapply finish_between with (y := y) in Hh as (z & E & J & M); try exact Hl; trivial.
   - exists z. unfold inside. repeat split; trivial; lra.
-  - split; [apply fl_up_le | apply fl_down_ge]; trivial; apply I.
+  - split; [apply fl_up_le | apply fl_down_ge]; trivial; lra.
 Qed.
 
 (** ** 5. Midpoints and radii *)
@@ -322,7 +349,7 @@ Proof.
   destruct (midpoint_form mid rad Bs ts H) as (_ & _ & M3).
   destruct (sum_within A xs Bs ts s n S (Rabs p + g + r) E) as (z & -> & Nz & J); trivial.
   - now apply Rle_trans with (1 := M3).
-  - assert (W := proj1 (proj2 C)).
+  - assert (W := proj1 (proj2 C)). assert (G := exact_inside xs Bs ts I). apply Rabs_le_inv in J.
     destruct (finish_between A ds x x' z y y' C P) as (v & -> & V & Nv); trivial.
     + split; [apply Rle_trans with (1 := Hx), fl_up_le
              |apply Rle_trans with (2 := Hx'), fl_down_ge]; trivial; lra.

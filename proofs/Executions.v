@@ -211,64 +211,40 @@ Proof.
   destruct (inside_at ys Bs v I). lra.
 Qed.
 
-(** The error of a sum, as [accepts_sum] has it, and the premises of that bound. *)
-Definition error (A : arithmetic) (Bs : list interval) (ts : list summand) : R :=
-  sum_error A (additions Bs ts) (reachable Bs ts)
-    (Rmax (Rabs (low Bs ts)) (Rabs (high Bs ts))) (all_leaves A Bs ts).
-Definition summable (A : arithmetic) (Bs : list interval) (ts : list summand) : Prop :=
-  additions Bs ts * unit_roundoff (accumulator A) < 1 /\
-  reach A (additions Bs ts) (reachable Bs ts) (Rmax (Rabs (low Bs ts)) (Rabs (high Bs ts)))
-    (all_leaves A Bs ts) <= Omega (accumulator A) /\
-  Forall (constants_fit A) ts.
+(** e bounds the error of a sum, as in [accepts_sum]. *)
+Definition summable (A : arithmetic) (Bs : list interval) (ts : list summand) (e : R) : Prop :=
+  errs_by A Bs ts e /\ Forall (constants_fit A) ts.
 
-Lemma accepted_summable A Bs ts ds B : accepts_sum A Bs ts ds B -> summable A Bs ts.
-Proof. intros (K & O & F & _). now repeat split. Qed.
-
-(** The exact sum lies between the sums of the ends. *)
-Lemma exact_inside ys Bs ts : Forall2 inside ys Bs ->
-  low Bs ts <= exact (map (term_of ys) ts) <= high Bs ts.
-Proof.
-  intros I. unfold exact. rewrite map_map. split; apply total_le; intros; apply inside_range, I.
-Qed.
+Lemma accepted_summable A Bs ts ds B : accepts_sum A Bs ts ds B -> exists e, summable A Bs ts e.
+Proof. intros (F & _ & e & _ & _ & E & _). now exists e. Qed.
 
 (** Of a sum: the value at v is finished from a number within e of the exact sum. *)
 Definition summed (A : arithmetic) ts ds (e : R) (v : nat) (ys : list R) : Prop :=
   exists z, number (accumulator A) z /\ Rabs (z - exact (map (term_of ys) ts)) <= e /\
             finish A ds z = Some (at_index ys v).
 
-(** So it is for a sum in a program, with the error of [Sum.v]. *)
-Lemma sum_follows A X p Bs m ts ds : coherent A -> nth_error p m = Some (Sum ts ds) ->
-  let v := (length X + m)%nat in below v (Sum ts ds) -> summable A Bs ts ->
-  follows A X p Bs (summed A ts ds (error A Bs ts) v).
+(** So it is for a sum in a program. *)
+Lemma sum_follows A X p Bs m ts ds e : coherent A -> nth_error p m = Some (Sum ts ds) ->
+  let v := (length X + m)%nat in below v (Sum ts ds) -> summable A Bs ts e ->
+  follows A X p Bs (summed A ts ds e v).
 Proof.
-  intros C P v L (K & O & F) ys [I N] Y. destruct (Y m _ P L) as (o & T & E).
-  pose proof (exact_inside ys Bs ts I) as J.
-  destruct (sums_bound A (map (term_of ys) ts) o (reachable Bs ts)
-    (Rmax (Rabs (low Bs ts)) (Rabs (high Bs ts))) (all_leaves A Bs ts) (additions Bs ts))
-    as (z & -> & Nz & D); trivial.
-  - rewrite Forall_map. revert F. apply Forall_impl. intros t. now apply term_fits with Bs.
-  - unfold magnitude. rewrite map_map. apply total_le. intros t _.
-    apply inside_largest, inside_range, I.
-  - exact (inside_largest _ (low Bs ts, high Bs ts) J).
-  - unfold leaves. rewrite map_map. apply total_le. intros t _. now apply leaf_le.
-  - apply le_INR. generalize (count_le ys Bs ts I). lia.
-  - now exists z.
+  intros C P v L (S & F) ys [I N] Y. destruct (Y m _ P L) as (o & T & E).
+  destruct (errs_by_sound A ys Bs ts o e C I N F T S) as (z & -> & Nz & D). now exists z.
 Qed.
 
 (** A sum that is stored without a division: its weights; the value at the centres, which errs by
     the summation; and a gap of half an ulp. *)
-Theorem sum_relation A X p Bs N m ts c o_lo o_hi gap :
+Theorem sum_relation A X p Bs N m ts c o_lo o_hi gap e :
   coherent A -> nth_error p m = Some (Sum ts []) ->
   let v := (length X + m)%nat in
-  below v (Sum ts []) -> (v <= N)%nat -> summable A Bs ts ->
-  let e := error A Bs ts in
+  below v (Sum ts []) -> (v <= N)%nat -> summable A Bs ts e ->
   o_lo <= total (map (centre c) ts) - e -> total (map (centre c) ts) + e <= o_hi ->
   half_ulp (storage A) (low Bs ts - e) (high Bs ts + e) <= gap ->
   follows A X p Bs (affine N (weight ts) c o_lo o_hi gap v).
 Proof.
-  intros C P v L vN S e O O' G ys I Y.
-  destruct (sum_follows A X p Bs m ts [] C P L S ys I Y) as (z & _ & D & E). fold v in E.
-  pose proof (exact_inside ys Bs ts (proj1 I)) as J. fold e in D. apply Rabs_le_inv in D.
+  intros C P v L vN S O O' G ys I Y.
+  destruct (sum_follows A X p Bs m ts [] e C P L S ys I Y) as (z & _ & D & E). fold v in E.
+  pose proof (exact_inside ys Bs ts (proj1 I)) as J. apply Rabs_le_inv in D.
   rewrite (exact_affine N c) in * by (revert L; apply Forall_impl; intros k; lia).
   set (l := sum N _) in *. exists z, (z - l). split; [fold l; ring|]. split; [lra|].
   destruct (rounded_inv _ _ _ E) as [-> _]. apply Rle_trans with (2 := G).

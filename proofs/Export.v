@@ -6,7 +6,7 @@
 
 From Errbound Require
   Rounding Innocuous Inflation Cell Sum Orders FirstForm Contraction Shapes Kernels Softmax
-  Network Margin Backward Executions Cascade Rational Compute Check Example.
+  Network Margin Backward Executions Cascade Ties Rational Compute Check Example.
 
 (** ** Numbers and roundings *)
 
@@ -47,6 +47,8 @@ Definition any_rounding_binade_bound := @Orders.any_rounding_binade_bound.
 Definition height_form := @Orders.height_form.
 Definition first_form := @FirstForm.first_form.
 Definition first_form_products := @FirstForm.first_form_products.
+Definition first_form_bound := @FirstForm.first_form_bound.
+Definition errs_by_sound := @Contraction.errs_by_sound.
 Definition accepts_sum_sound := @Contraction.accepts_sum_sound.
 Definition midpoint_form := @Contraction.midpoint_form.
 Definition computed_form := @Contraction.computed_form.
@@ -121,6 +123,7 @@ Definition slope_relation := @Executions.slope_relation.
 Definition refined_sound := @Cascade.refined_sound.
 Definition cascade_top := @Cascade.cascade_top.
 Definition agreement_by_cascade := @Cascade.agreement_by_cascade.
+Definition agreement_with_ties := @Ties.agreement_with_ties.
 
 (** ** Computation *)
 
@@ -128,8 +131,10 @@ Definition flQ_correct := @Rational.flQ_correct.
 Definition ufpQ_correct := @Rational.ufpQ_correct.
 Definition sum_errorQ_correct := @Compute.sum_errorQ_correct.
 Definition noiseQ_correct := @Compute.noiseQ_correct.
+Definition first_form_covers := @Compute.first_form_covers.
 Definition check_sum_sound := @Check.check_sum_sound.
 Definition check_program_sound := @Check.check_program_sound.
 Definition certifies_sound := @Check.certifies_sound.
 Definition example_agrees := @Example.example_agrees.
+Definition perturbed_disagrees := @Example.perturbed_disagrees.
 Definition perturbed_refused := @Example.perturbed_refused.

@@ -5,8 +5,9 @@
     rounded, or fused into the addition, by m u S at most, and what underflows
     ([first_form_products]). S is the sum of the magnitudes, u the unit roundoff; nothing is
     flushed. After C.-P. Jeannerod and S. M. Rump, SIAM J. Matrix Anal. Appl. 34 (2013).
+    Nothing overflows if S and that bound are in range together ([first_form_bound]).
 
-    Depends on: [Orders.v] (trees), [Sum.v], [Format.v]. *)
+    Depends on: [Orders.v] (trees; one addition to nearest), [Sum.v], [Format.v]. *)
 
 From Coq Require Import Reals List Permutation ZArith Lra Lia.
 From Flocq Require Import Core.
@@ -14,95 +15,7 @@ From Errbound Require Import Statement Format Sum Orders.
 Import ListNotations.
 Open Scope R_scope.
 
-(** ** 1. What one addition may add *)
-
-(** The exact results of two trees with m, m' terms are S, S' at most, the computed ones y, y'. The
-    error d of their sum is at most that of either operand, and u / (1 + u) of the sum. If one
-    of S, S' is below u / (1 + u) of the other, the first fact is enough, else the second. *)
-Lemma addition_charge u m m' S S' y y' d :
-  0 < u -> 1 <= m -> 1 <= m' -> 0 <= S -> 0 <= S' ->
-  y <= (1 + m * u) * S -> y' <= (1 + m' * u) * S' ->
-  d <= y -> d <= y' -> (1 + u) * d <= u * (y + y') -> d <= u * (m' * S + m * S').
-Proof.
-  intros Hu Hm Hm' HS HS' Hy Hy' Dy Dy' D.
-  destruct (Rle_or_lt ((1 + u) * S') (u * S)) as [C|C].
-  - assert (S' <= S) by nra.
-    pose proof (Rmult_le_pos ((m' - 1) * u) (S - S') ltac:(nra) ltac:(lra)).
-    pose proof (Rmult_le_pos (m * u) S' ltac:(nra) HS'); lra.
-  - destruct (Rle_or_lt ((1 + u) * S) (u * S')) as [C'|C'].
-    + assert (S <= S') by nra.
-      pose proof (Rmult_le_pos ((m - 1) * u) (S' - S) ltac:(nra) ltac:(lra)).
-      pose proof (Rmult_le_pos (m' * u) S ltac:(nra) HS); lra.
-    + pose proof (Rmult_le_pos ((m - 1) * u) ((1 + u) * S' - u * S) ltac:(nra) ltac:(lra)).
-      pose proof (Rmult_le_pos ((m' - 1) * u) ((1 + u) * S - u * S') ltac:(nra) ltac:(lra)).
-      pose proof (Rmult_le_compat_l u _ _ (Rlt_le _ _ Hu) Hy).
-      pose proof (Rmult_le_compat_l u _ _ (Rlt_le _ _ Hu) Hy').
-      apply Rmult_le_reg_l with (1 + u); lra.
-Qed.
-
-(** The same for a fused operation: the exact product p is its own first tree. *)
-Lemma fused_charge u k p S y d :
-  0 < u -> 0 <= k -> 0 <= p -> 0 <= S -> y <= (1 + k * u) * S ->
-  d <= p -> d <= u * (p + y) -> d <= u * ((k + 1) * p + S).
-Proof.
-  intros Hu Hk Hp HS Hy Dp D; destruct (Rle_or_lt p (u * S)) as [C|C].
-  - pose proof (Rmult_le_pos (u * (k + 1)) p ltac:(nra) Hp); lra.
-  - pose proof (Rmult_le_pos (u * k) (p - u * S) ltac:(nra) ltac:(lra)).
-    pose proof (Rmult_le_compat_l u _ _ (Rlt_le _ _ Hu) Hy); lra.
-Qed.
-
-(** ** 2. Rounding to nearest *)
-
-(** ufp(x) is a number, unless x is below all of them. *)
-Lemma ufp_number F x : well_formed F -> smallest_normal F <= Rabs x -> number F (ufp x).
-Proof.
-  intros W L; pose proof (precision_positive F W) as P.
-  pose proof (bpow_gt_0 radix2 (quantum F + precision F - 1)) as B.
-  assert (N : x <> 0) by (intros ->; unfold smallest_normal in L; rewrite Rabs_R0 in L; lra).
-  rewrite ufp_bpow by exact N; apply generic_format_FLT_bpow; [exact P|].
-  assert (quantum F + precision F <= mag radix2 x)%Z; [|unfold Prec_gt_0 in P; lia].
-  apply mag_ge_bpow, L.
-Qed.
-
-(** To nearest, an error is at most u / (1 + u) of x: u ufp(x), and |x| - ufp(x). *)
-Lemma nearest_relative F x z : well_formed F -> Rnd_N_pt (number F) x z ->
-  number F x \/ smallest_normal F <= Rabs x ->
-  (1 + unit_roundoff F) * Rabs (z - x) <= unit_roundoff F * Rabs x.
-Proof.
-  intros W (_ & Hz) [Hx|Hx].
-  - specialize (Hz x Hx); rewrite (Rminus_diag_eq x x eq_refl), Rabs_R0 in Hz.
-    pose proof (unit_roundoff_pos F); pose proof (Rabs_pos x); pose proof (Rabs_pos (z - x)); nra.
-  - pose proof (Hz _ (fl_number F x W)) as H; pose proof (fl_error_normal F x W Hx).
-    assert (Rabs (z - x) <= Rabs x - ufp x).
-    { pose proof (ufp_number F x W Hx) as N; pose proof (ufp_le x) as U.
-      pose proof (Hz _ N) as K; pose proof (Hz _ (number_opp F _ N)) as K'.
-      unfold Rabs in *; repeat destruct (Rcase_abs _); lra. }
-    pose proof (unit_roundoff_pos F); nra.
-Qed.
-
-(** A sum of two numbers is a number or in the normal range. *)
-Lemma sum_normal F x y : well_formed F -> number F x -> number F y ->
-  number F (x + y) \/ smallest_normal F <= Rabs (x + y).
-Proof.
-  intros W Hx Hy; destruct (Rle_or_lt (smallest_normal F) (Rabs (x + y))) as [L|L]; [tauto|left].
-  apply subnormal_number; [exact W| |exact L].
-  apply multiple_plus; apply number_multiple; assumption.
-Qed.
-
-(** All that [addition_charge] asks of an addition of two numbers. *)
-Lemma nearest_addition F y y' z : well_formed F -> number F y -> number F y' ->
-  Rnd_N_pt (number F) (y + y') z ->
-  Rabs (z - (y + y')) <= Rabs y /\ Rabs (z - (y + y')) <= Rabs y' /\
-  (1 + unit_roundoff F) * Rabs (z - (y + y')) <= unit_roundoff F * (Rabs y + Rabs y').
-Proof.
-  intros W N N' Hz; pose proof (proj2 Hz y' N') as D; pose proof (proj2 Hz y N) as D'.
-  replace (y' - (y + y')) with (- y) in D by ring.
-  replace (y - (y + y')) with (- y') in D' by ring; rewrite Rabs_Ropp in D, D'.
-  pose proof (nearest_relative F _ z W Hz (sum_normal F y y' W N N')).
-  pose proof (unit_roundoff_pos F); pose proof (Rabs_triang y y'); repeat split; nra.
-Qed.
-
-(** ** 3. Sums of numbers *)
+(** ** 1. Sums of numbers *)
 
 (** Numbers added to nearest, ties in any way: (m - 1) u S for every m. *)
 Theorem first_form F h l z : well_formed F ->
@@ -145,11 +58,11 @@ Proof.
     apply IH, (Permutation_Forall (Permutation_sym P)), Hl.
 Qed.
 
-(** ** 4. Products and fused operations *)
+(** ** 2. Products and fused operations *)
 
 (** m - 1, or m if products are rounded. *)
 Definition roundings (A : arithmetic) (m : nat) : R :=
-  if Req_bool (product_relative A) 0 then INR (m - 1) else INR m.
+  INR (if Req_bool (product_relative A) 0 then m - 1 else m).
 
 Lemma roundings_bounds A m : 0 <= roundings A m <= INR m.
 Proof.
@@ -218,9 +131,6 @@ Proof.
     rewrite (Rminus_diag_eq (a * b) _ eq_refl), Rabs_R0; repeat split; lra.
   - apply near_form_exact; [lra|exact N|]; rewrite X, C; simpl; lra.
 Qed.
-
-Lemma fl_nearest F x : well_formed F -> Rnd_N_pt (number F) x (fl F x).
-Proof. intros W; apply round_N_pt, fexp_valid, W. Qed.
 
 (** Two sums added: as in [first_form]. *)
 Lemma near_form_addition A l l' y y' z : coherent A -> count l <> O -> count l' <> O ->
@@ -308,23 +218,24 @@ Lemma sums_near_form A l y : coherent A -> flushes A = false -> Forall (fits A) 
 Proof.
   intros HA Hf Hl Hsum; remember (Some y) as o eqn:Ho; revert y Ho Hl.
   pose proof (underflow_le A HA) as U.
-  assert (Rd : forall x x', reads A x x' -> x' = x)
-    by (intros x x' [H|(H & _)]; [exact H|congruence]).
+  assert (Rd : forall F x x', reads A F x x' -> x' = x)
+    by (intros F x x' [H|(H & _)]; [exact H|congruence]).
   assert (St : forall x o, stores A x o -> o = rounded (accumulator A) x)
     by (intros x o' [H|(H & _)]; [exact H|congruence]).
-  induction Hsum as [|c|a b a' b' o Ha Hb Ho'|l l' s s' o C C' _ IH _ IH' Ho'
+  induction Hsum as [|c c' Hc|a b a' b' o Ha Hb Ho'|l l' s s' o C C' _ IH _ IH' Ho'
       |a b a' b' l s o Hab C Ha Hb _ IH Ho'|t l o Ht _ IH|l l' _ IH|l l' o Hp _ IH];
     intros y Ho Hl.
   - injection Ho as <-; apply near_form_exact; [lra|apply number_0|].
     unfold exact; simpl; rewrite Rminus_0_r, Rabs_R0; lra.
-  - injection Ho as <-; apply near_form_exact; [lra|inversion_clear Hl; assumption|].
+  - injection Ho as <-; rewrite (Rd _ _ _ Hc).
+    apply near_form_exact; [lra|inversion_clear Hl; assumption|].
     unfold exact; simpl; replace (c - (c + 0)) with 0 by ring; rewrite Rabs_R0.
     apply Rmult_le_pos; [apply pos_INR|lra].
-  - rewrite (Rd _ _ Ha), (Rd _ _ Hb) in Ho'.
+  - rewrite (Rd _ _ _ Ha), (Rd _ _ _ Hb) in Ho'.
     apply (near_form_product A a b o); auto; inversion_clear Hl; assumption.
   - subst o; apply Forall_app in Hl; destruct Hl.
     apply (near_form_addition A l l' s s'); auto.
-  - subst o; rewrite (Rd _ _ Ha), (Rd _ _ Hb) in Ho'; inversion_clear Hl.
+  - subst o; rewrite (Rd _ _ _ Ha), (Rd _ _ _ Hb) in Ho'; inversion_clear Hl.
     apply (near_form_fused A a b l s); auto.
   - inversion_clear Hl; specialize (IH y Ho ltac:(assumption)); unfold near_form in *.
     rewrite count_zero, exact_cons, magnitude_cons, Ht, Rabs_R0, !Rplus_0_l by exact Ht.
@@ -338,16 +249,124 @@ Qed.
 (** Products and numbers, in any order, fused or not: k u (S + E) + E for every m, where E is m
     times what a product may underflow and k = m, or m - 1 if products are exact. *)
 Theorem first_form_products A l y :
-  let E := INR (count l) * product_absolute A in
   coherent A -> flushes A = false -> Forall (fits A) l -> sums A l (Some y) ->
-  Rabs (y - exact l) <=
-    roundings A (count l) * (unit_roundoff (accumulator A) * (magnitude l + E)) + E.
+  Rabs (y - exact l) <= first_form_error A (count l) (magnitude l).
 Proof.
-  intros E HA Hf Hl Hsum.
-  destruct (sums_near_form A l y HA Hf Hl Hsum) as (_ & s & S & Hs & HS & HM & D); fold E in Hs, HM.
+  intros HA Hf Hl Hsum; unfold first_form_error; cbv zeta; fold (roundings A (count l)).
+  destruct (sums_near_form A l y HA Hf Hl Hsum) as (_ & s & S & Hs & HS & HM & D).
+  set (E := INR (count l) * product_absolute A) in *.
   pose proof (unit_roundoff_pos (accumulator A)); pose proof (roundings_bounds A (count l)).
   pose proof (Rmult_le_compat_l (unit_roundoff (accumulator A)) _ _ ltac:(lra) HM) as B.
   apply (Rmult_le_compat_l (roundings A (count l))) in B; [|lra].
   replace (y - exact l) with (y - s + (s - exact l)) by ring.
   eapply Rle_trans; [apply Rabs_triang|]; lra.
+Qed.
+
+(** ** 3. No overflow *)
+
+(** The bound of two sums together is at least the sum of the bounds: each has cross terms. *)
+Lemma first_form_error_plus A m m' S S' : coherent A -> 0 <= S -> 0 <= S' ->
+  0 <= first_form_error A m S /\
+  first_form_error A m S + first_form_error A m' S' <= first_form_error A (m + m') (S + S').
+Proof.
+  intros HA HS HS'; unfold first_form_error; cbv zeta.
+  fold (roundings A m) (roundings A m') (roundings A (m + m')).
+  assert (K : roundings A m + roundings A m' <= roundings A (m + m')).
+  { unfold roundings; destruct (Req_bool _ _); rewrite <- plus_INR; apply le_INR; lia. }
+  pose proof (roundings_bounds A m); pose proof (roundings_bounds A m'); rewrite plus_INR.
+  pose proof (underflow_le A HA); pose proof (unit_roundoff_pos (accumulator A)) as Hu.
+  assert (0 <= INR m * product_absolute A) by (apply Rmult_le_pos; [apply pos_INR|lra]).
+  assert (0 <= INR m' * product_absolute A) by (apply Rmult_le_pos; [apply pos_INR|lra]).
+  rewrite Rmult_plus_distr_r; set (E := INR m * _) in *; set (E' := INR m' * _) in *.
+  set (k := roundings A m) in *; set (k' := roundings A m') in *.
+  set (u := unit_roundoff _) in *.
+  assert (0 <= u * (S + E)) by (apply Rmult_le_pos; lra).
+  assert (0 <= u * (S' + E')) by (apply Rmult_le_pos; lra).
+  replace (u * (S + S' + (E + E'))) with (u * (S + E) + u * (S' + E')) by ring.
+  set (X := u * (S + E)) in *; set (X' := u * (S' + E')) in *.
+  apply (Rmult_le_compat_r (X + X')) in K; [|lra].
+  pose proof (Rmult_le_pos k X' ltac:(lra) ltac:(lra)).
+  pose proof (Rmult_le_pos k' X ltac:(lra) ltac:(lra)).
+  pose proof (Rmult_le_pos k X ltac:(lra) ltac:(lra)).
+  split; lra.
+Qed.
+
+(** What a computed sum of the terms may be, at most. *)
+Definition room (A : arithmetic) (l : list term) : R :=
+  magnitude l + first_form_error A (count l) (magnitude l).
+
+Lemma magnitude_nonneg l : 0 <= magnitude l.
+Proof. apply total_nonneg; intros; apply Rabs_pos. Qed.
+
+Lemma room_app A l l' : coherent A -> room A l + room A l' <= room A (l ++ l').
+Proof.
+  intros HA; unfold room; rewrite magnitude_app, count_app.
+  pose proof (proj2 (first_form_error_plus A (count l) (count l') _ _ HA
+    (magnitude_nonneg l) (magnitude_nonneg l'))); lra.
+Qed.
+
+Lemma magnitude_le_room A l : coherent A -> magnitude l <= room A l.
+Proof.
+  intros HA; pose proof (magnitude_nonneg l) as P.
+  pose proof (proj1 (first_form_error_plus A (count l) 0 _ _ HA P P)); unfold room; lra.
+Qed.
+
+(** So every partial sum is below the room of its own terms, and that below the room of all. *)
+Lemma sums_in_range A l o : coherent A -> flushes A = false -> Forall (fits A) l -> sums A l o ->
+  room A l <= Omega (accumulator A) -> o <> None.
+Proof.
+  intros HA Hf Hl Hsum; pose proof (proj1 (proj2 HA)) as W.
+  assert (Rd : forall F x x', reads A F x x' -> x' = x)
+    by (intros F x x' [H|(H & _)]; [exact H|congruence]).
+  assert (St : forall x o, stores A x o -> Rabs x <= Omega (accumulator A) -> o <> None).
+  { intros x o' [->|(H & _)] L; [|congruence]; now rewrite rounded_some. }
+  assert (B : forall l y, Forall (fits A) l -> sums A l (Some y) -> Rabs y <= room A l).
+  { intros k y F T; pose proof (first_form_products A k y HA Hf F T).
+    pose proof (exact_le_magnitude k); pose proof (Rabs_triang_inv y (exact k)).
+    unfold room; lra. }
+  revert Hl; induction Hsum as [|c c' Hc|a b a' b' o Ha Hb Ho|l l' s s' o C C' T _ T' _ Ho
+      |a b a' b' l s o Hab C Ha Hb T _ Ho|t l o Ht _ IH|l l' _ IH|l l' o Hp _ IH];
+    intros Hl HO; try easy.
+  - rewrite (Rd _ _ _ Ha), (Rd _ _ _ Hb) in Ho; apply (St _ _ Ho).
+    pose proof (magnitude_le_room A [Product a b] HA) as M.
+    rewrite magnitude_cons in M; unfold magnitude in M; simpl in M; lra.
+  - apply Forall_app in Hl; destruct Hl as (F & F'); apply (St _ _ Ho).
+    pose proof (room_app A l l' HA); pose proof (B _ _ F T); pose proof (B _ _ F' T').
+    pose proof (Rabs_triang s s'); lra.
+  - inversion_clear Hl as [|? ? _ F].
+    rewrite (Rd _ _ _ Ha), (Rd _ _ _ Hb) in Ho; apply (St _ _ Ho).
+    pose proof (magnitude_le_room A [Product a b] HA) as M.
+    rewrite magnitude_cons in M; unfold magnitude in M; simpl in M.
+    pose proof (room_app A [Product a b] l HA) as K; simpl app in K; pose proof (B _ _ F T).
+    pose proof (Rabs_triang (a * b) s); lra.
+  - inversion_clear Hl; apply IH; [assumption|]; revert HO; unfold room.
+    now rewrite count_zero, magnitude_cons, Ht, Rabs_R0, Rplus_0_l by exact Ht.
+  - apply Forall_app in Hl; apply IH; [apply Hl|].
+    pose proof (room_app A l l' HA); pose proof (magnitude_le_room A l' HA).
+    pose proof (magnitude_nonneg l'); lra.
+  - apply IH; [apply (Permutation_Forall (Permutation_sym Hp)), Hl|]; unfold room in *.
+    now rewrite (count_permuted _ _ Hp), (magnitude_permuted _ _ Hp).
+Qed.
+
+(** The first form, with room: S and m may be any upper bounds. *)
+Theorem first_form_bound A l o S m :
+  coherent A -> flushes A = false -> Forall (fits A) l -> sums A l o ->
+  magnitude l <= S -> (count l <= m)%nat ->
+  S + first_form_error A m S <= Omega (accumulator A) ->
+  exists y, o = Some y /\ number (accumulator A) y /\
+    Rabs (y - exact l) <= first_form_error A m S.
+Proof.
+  intros HA Hf Hl Hsum HS Hm HO.
+  assert (L : first_form_error A (count l) (magnitude l) <= first_form_error A m S).
+  { pose proof (magnitude_nonneg l) as P.
+    replace m with (count l + (m - count l))%nat by lia.
+    replace S with (magnitude l + (S - magnitude l)) by ring.
+    pose proof (first_form_error_plus A (count l) (m - count l) _ (S - magnitude l) HA P
+      ltac:(lra)).
+    pose proof (first_form_error_plus A (m - count l) 0 (S - magnitude l) 0 HA ltac:(lra)
+      ltac:(lra)); lra. }
+  pose proof (sums_in_range A l o HA Hf Hl Hsum) as H; unfold room in H.
+  destruct o as [y|]; [|now elim (H ltac:(lra))].
+  exists y; split; [easy|]; split; [apply (sums_near_form A l y HA Hf Hl Hsum)|].
+  pose proof (first_form_products A l y HA Hf Hl Hsum); lra.
 Qed.

@@ -96,7 +96,7 @@ Lemma sum_of_one A t : exists o, sums A [t] o.
 Proof.
   destruct t as [a b | c].
   - eexists. apply sums_product with a b; now left.
-  - exists (Some c). apply sums_number.
+  - exists (Some c). apply sums_number. now left.
 Qed.
 
 (** Every sum can be executed: add the terms one by one. *)
@@ -227,14 +227,14 @@ Proof.
   - apply R; trivial.
     apply (sums_addition A [Number 1; Number e] [Number e] 1 e); try apply N; trivial; try lra.
     + apply (sums_addition A [Number 1] [Number e] 1 e); try apply N; trivial; try lra;
-        try apply sums_number. left. now rewrite <- R2.
-    + apply sums_number.
+        try (apply sums_number; now left). left. now rewrite <- R2.
+    + apply sums_number. now left.
     + left. now rewrite <- R2.
   - apply R; trivial.
     apply (sums_addition A [Number 1] [Number e; Number e] 1 (e + e)); try apply N; trivial;
-      try lra; try apply sums_number.
+      try lra; try (apply sums_number; now left).
     + apply (sums_addition A [Number e] [Number e] e e); try apply N; trivial;
-        try apply sums_number. left. now rewrite <- R3.
+        try (apply sums_number; now left). left. now rewrite <- R3.
     + left. now rewrite <- R4.
   - injection. lra.
 Qed.
@@ -300,6 +300,7 @@ Proof.
   destruct (sum_execution_exists A (map (term_of xs) ts)) as [o X].
   destruct (sum_within A xs Bs ts o _ _ _ _ C I N F X (Rle_refl _) (Rle_refl _) (Rle_refl _)
               (Rle_refl _) Ke Oe) as (z & _ & Nz & Z). fold s e in Z.
+  assert (I' := exact_inside xs Bs ts I). apply Rabs_le_inv in Z.
   assert (W := proj1 (proj2 C)). set (G := accumulator A) in *.
   assert (D : x <= fl_up G (low Bs ts - e)).
   { apply Rle_trans with (1 := Hx), fl_up_le; [easy | now apply fl_up_number|].
@@ -307,11 +308,12 @@ Proof.
   assert (D' : fl_down G (high Bs ts + e) <= x').
   { apply Rle_trans with (2 := Hx'), fl_down_ge; [easy | now apply fl_down_number|].
     apply Rle_trans with (1 := fl_down_le G _ W). lra. }
-  assert (V : fl_up G (low Bs ts - e) <= z) by (apply fl_up_le; trivial; apply Z).
-  assert (V' : z <= fl_down G (high Bs ts + e)) by (apply fl_down_ge; trivial; apply Z).
+  assert (V : fl_up G (low Bs ts - e) <= z) by (apply fl_up_le; trivial; lra).
+  assert (V' : z <= fl_down G (high Bs ts + e)) by (apply fl_down_ge; trivial; lra).
   destruct (finish_between A ds x x' (fl_up G (low Bs ts - e)) y y' C P) as (l & Hl & Il & _);
     trivial; [lra|].
   destruct (finish_between A ds x x' (fl_down G (high Bs ts + e)) y y' C P) as (h & Hh & Ih & _);
     trivial; [lra|].
-  repeat (split; [easy|]). exists l, h. repeat split; trivial; lra.
+  split; [easy|]. split; [easy|]. exists e, l, h. split; [now left|].
+  repeat split; trivial; lra.
 Qed.

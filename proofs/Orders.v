@@ -5,8 +5,8 @@
     - [any_rounding_master_bound], [any_rounding_binade_bound]: the same for any rounding that errs
       by u |x| + f, or u ufp(x) + f (faithful, truncation, stochastic: 2u in the place of u).
     - [height_form]: d u / (1 - d u) S for trees of height h; d = h, or h + 1 if products round.
-
-    Depends on: [Sum.v]. The bound without a condition on the number of terms: [FirstForm.v]. *)
+    Last, what one addition to nearest may add ([addition_charge], [fused_charge]): with it,
+    [FirstForm.v] has the bound without a condition on the number of terms. Depends on: [Sum.v]. *)
 
 From Coq Require Import Reals List Permutation ZArith Lra Lia.
 From Flocq Require Import Core.
@@ -260,4 +260,93 @@ Proof.
   pose proof (Rmult_le_pos _ _ (pos_INR (length l)) He).
   pose proof (Rmult_le_pos _ _ (pos_INR (length l - 1)) Hf).
   apply Rplus_le_compat; apply Rmult_le_compat_r; lra.
+Qed.
+
+(** ** 4. What one addition to nearest may add *)
+
+(** The exact results of two trees with m, m' terms are S, S' at most, the computed ones y, y'. The
+    error d of their sum is at most that of either operand, and u / (1 + u) of the sum. If one
+    of S, S' is below u / (1 + u) of the other, the first fact is enough, else the second. *)
+Lemma addition_charge u m m' S S' y y' d :
+  0 < u -> 1 <= m -> 1 <= m' -> 0 <= S -> 0 <= S' ->
+  y <= (1 + m * u) * S -> y' <= (1 + m' * u) * S' ->
+  d <= y -> d <= y' -> (1 + u) * d <= u * (y + y') -> d <= u * (m' * S + m * S').
+Proof.
+  intros Hu Hm Hm' HS HS' Hy Hy' Dy Dy' D.
+  destruct (Rle_or_lt ((1 + u) * S') (u * S)) as [C|C].
+  - assert (S' <= S) by nra.
+    pose proof (Rmult_le_pos ((m' - 1) * u) (S - S') ltac:(nra) ltac:(lra)).
+    pose proof (Rmult_le_pos (m * u) S' ltac:(nra) HS'); lra.
+  - destruct (Rle_or_lt ((1 + u) * S) (u * S')) as [C'|C'].
+    + assert (S <= S') by nra.
+      pose proof (Rmult_le_pos ((m - 1) * u) (S' - S) ltac:(nra) ltac:(lra)).
+      pose proof (Rmult_le_pos (m' * u) S ltac:(nra) HS); lra.
+    + pose proof (Rmult_le_pos ((m - 1) * u) ((1 + u) * S' - u * S) ltac:(nra) ltac:(lra)).
+      pose proof (Rmult_le_pos ((m' - 1) * u) ((1 + u) * S - u * S') ltac:(nra) ltac:(lra)).
+      pose proof (Rmult_le_compat_l u _ _ (Rlt_le _ _ Hu) Hy).
+      pose proof (Rmult_le_compat_l u _ _ (Rlt_le _ _ Hu) Hy').
+      apply Rmult_le_reg_l with (1 + u); lra.
+Qed.
+
+(** The same for a fused operation: the exact product p is its own first tree. *)
+Lemma fused_charge u k p S y d :
+  0 < u -> 0 <= k -> 0 <= p -> 0 <= S -> y <= (1 + k * u) * S ->
+  d <= p -> d <= u * (p + y) -> d <= u * ((k + 1) * p + S).
+Proof.
+  intros Hu Hk Hp HS Hy Dp D; destruct (Rle_or_lt p (u * S)) as [C|C].
+  - pose proof (Rmult_le_pos (u * (k + 1)) p ltac:(nra) Hp); lra.
+  - pose proof (Rmult_le_pos (u * k) (p - u * S) ltac:(nra) ltac:(lra)).
+    pose proof (Rmult_le_compat_l u _ _ (Rlt_le _ _ Hu) Hy); lra.
+Qed.
+
+(** ufp(x) is a number, unless x is below all of them. *)
+Lemma ufp_number F x : well_formed F -> smallest_normal F <= Rabs x -> number F (ufp x).
+Proof.
+  intros W L; pose proof (precision_positive F W) as P.
+  pose proof (bpow_gt_0 radix2 (quantum F + precision F - 1)) as B.
+  assert (N : x <> 0) by (intros ->; unfold smallest_normal in L; rewrite Rabs_R0 in L; lra).
+  rewrite ufp_bpow by exact N; apply generic_format_FLT_bpow; [exact P|].
+  assert (quantum F + precision F <= mag radix2 x)%Z; [|unfold Prec_gt_0 in P; lia].
+  apply mag_ge_bpow, L.
+Qed.
+
+(** To nearest, an error is at most u / (1 + u) of x: u ufp(x), and |x| - ufp(x). *)
+Lemma nearest_relative F x z : well_formed F -> Rnd_N_pt (number F) x z ->
+  number F x \/ smallest_normal F <= Rabs x ->
+  (1 + unit_roundoff F) * Rabs (z - x) <= unit_roundoff F * Rabs x.
+Proof.
+  intros W (_ & Hz) [Hx|Hx].
+  - specialize (Hz x Hx); rewrite (Rminus_diag_eq x x eq_refl), Rabs_R0 in Hz.
+    pose proof (unit_roundoff_pos F); pose proof (Rabs_pos x); pose proof (Rabs_pos (z - x)); nra.
+  - pose proof (Hz _ (fl_number F x W)) as H; pose proof (fl_error_normal F x W Hx).
+    assert (Rabs (z - x) <= Rabs x - ufp x).
+    { pose proof (ufp_number F x W Hx) as N; pose proof (ufp_le x) as U.
+      pose proof (Hz _ N) as K; pose proof (Hz _ (number_opp F _ N)) as K'.
+      unfold Rabs in *; repeat destruct (Rcase_abs _); lra. }
+    pose proof (unit_roundoff_pos F); nra.
+Qed.
+
+(** A sum of two numbers is a number or in the normal range. *)
+Lemma sum_normal F x y : well_formed F -> number F x -> number F y ->
+  number F (x + y) \/ smallest_normal F <= Rabs (x + y).
+Proof.
+  intros W Hx Hy; destruct (Rle_or_lt (smallest_normal F) (Rabs (x + y))) as [L|L]; [tauto|left].
+  apply subnormal_number; [exact W| |exact L].
+  apply multiple_plus; apply number_multiple; assumption.
+Qed.
+
+Lemma fl_nearest F x : well_formed F -> Rnd_N_pt (number F) x (fl F x).
+Proof. intros W; apply round_N_pt, fexp_valid, W. Qed.
+
+(** All that [addition_charge] asks of an addition of two numbers. *)
+Lemma nearest_addition F y y' z : well_formed F -> number F y -> number F y' ->
+  Rnd_N_pt (number F) (y + y') z ->
+  Rabs (z - (y + y')) <= Rabs y /\ Rabs (z - (y + y')) <= Rabs y' /\
+  (1 + unit_roundoff F) * Rabs (z - (y + y')) <= unit_roundoff F * (Rabs y + Rabs y').
+Proof.
+  intros W N N' Hz; pose proof (proj2 Hz y' N') as D; pose proof (proj2 Hz y N) as D'.
+  replace (y' - (y + y')) with (- y) in D by ring.
+  replace (y - (y + y')) with (- y') in D' by ring; rewrite Rabs_Ropp in D, D'.
+  pose proof (nearest_relative F _ z W Hz (sum_normal F y y' W N N')).
+  pose proof (unit_roundoff_pos F); pose proof (Rabs_triang y y'); repeat split; nra.
 Qed.

@@ -20,7 +20,6 @@ Definition binary16 := Format 11 (-24) (Float radix2 2047 5).
 Definition bfloat16 := Format 8 (-133) (Float radix2 255 120).
 Definition binary32 := Format 24 (-149) (Float radix2 16777215 104).
 Definition binary64 := Format 53 (-1074) (Float radix2 9007199254740991 971).
-
 Definition fexp (F : format) : Z -> Z := FLT_exp (quantum F) (precision F).
 Definition unit_roundoff (F : format) : R := bpow radix2 (- precision F).
 Definition smallest_normal (F : format) : R := bpow radix2 (quantum F + precision F - 1).
@@ -57,13 +56,11 @@ Definition coherent (A : arithmetic) : Prop :=
 Inductive term := Product (a b : R) | Number (c : R).
 Definition value (t : term) : R := match t with Product a b => a * b | Number c => c end.
 (** How many terms are not zero. *)
-Definition count (l : list term) : nat :=
-  length (filter (fun t => negb (Req_bool (value t) 0)) l).
+Definition count l : nat := length (filter (fun t => negb (Req_bool (value t) 0)) l).
 
-(** What an operand may be read as; what the exact result x of an operation may be stored as. *)
-Definition reads (A : arithmetic) (x y : R) : Prop :=
-  y = x \/ flushes A = true /\ Rabs x < smallest_normal (storage A) /\ y = 0.
-
+(** What an operand of format F may be read as; as what an exact result x may be stored. *)
+Definition reads (A : arithmetic) (F : format) (x y : R) : Prop :=
+  y = x \/ flushes A = true /\ Rabs x < smallest_normal F /\ y = 0.
 Definition stores (A : arithmetic) (x : R) (o : option R) : Prop :=
   o = rounded (accumulator A) x \/
   flushes A = true /\ Rabs x < smallest_normal (accumulator A) /\ o = Some 0.
@@ -73,15 +70,15 @@ Definition stores (A : arithmetic) (x : R) (o : option R) : Prop :=
     A term that is zero may be left out: to add it returns the other operand. *)
 Inductive sums (A : arithmetic) : list term -> option R -> Prop :=
 | sums_nothing : sums A [] (Some 0)
-| sums_number c : sums A [Number c] (Some c)
-| sums_product a b a' b' o :
-    reads A a a' -> reads A b b' -> stores A (a' * b') o -> sums A [Product a b] o
+| sums_number c c' : reads A (accumulator A) c c' -> sums A [Number c] (Some c')
+| sums_product a b a' b' o : reads A (storage A) a a' -> reads A (storage A) b b' ->
+    stores A (a' * b') o -> sums A [Product a b] o
 | sums_addition l l' s s' o :
     count l <> O -> count l' <> O -> sums A l (Some s) -> sums A l' (Some s') ->
     stores A (s + s') o -> sums A (l ++ l') o
 | sums_fused a b a' b' l s o :
-    a * b <> 0 -> count l <> O -> reads A a a' -> reads A b b' -> sums A l (Some s) ->
-    stores A (a' * b' + s) o -> sums A (Product a b :: l) o
+    a * b <> 0 -> count l <> O -> reads A (storage A) a a' -> reads A (storage A) b b' ->
+    sums A l (Some s) -> stores A (a' * b' + s) o -> sums A (Product a b :: l) o
 | sums_zero t l o : value t = 0 -> sums A l o -> sums A (t :: l) o
 | sums_overflow l l' : sums A l None -> sums A (l ++ l') None
 | sums_permuted l l' o : Permutation l l' -> sums A l o -> sums A l' o.
@@ -148,29 +145,25 @@ Definition range (Bs : list interval) (t : summand) : interval :=
 Definition alive Bs t := negb (Req_bool (fst (range Bs t)) 0 && Req_bool (snd (range Bs t)) 0).
 
 (** What a product may err: its rounding (none if all its bits fit); underflow and flushes; operands
-    that are flushed (a weight only if it is subnormal). *)
+    that are flushed (a weight only if it is subnormal). What else is read or added: flushes. *)
 Definition product_relative (A : arithmetic) : R :=
   if (2 * precision (storage A) <=? precision (accumulator A))%Z
   then 0 else unit_roundoff (accumulator A).
-
 Definition product_absolute (A : arithmetic) : R :=
   if flushes A then smallest_normal (accumulator A)
   else if (quantum (accumulator A) <=? 2 * quantum (storage A))%Z then 0 else eta (accumulator A).
 Definition read_error (A : arithmetic) (w x : R) : R :=
   let tau := smallest_normal (storage A) in
   if flushes A then tau * (Rabs w + if Rlt_bool (Rabs w) tau then x else 0) else 0.
+Definition addition_absolute A := if flushes A then smallest_normal (accumulator A) else 0.
 
 Definition leaf_error (A : arithmetic) (Bs : list interval) (t : summand) : R :=
-  match t with
-  | Weighted w k => if alive Bs t
-      then product_relative A * largest_in (range Bs t) + product_absolute A +
-           read_error A w (largest_in (box_at Bs k)) else 0
-  | _ => 0
-  end.
-
+  if alive Bs t then match t with
+    | Weighted w k => product_relative A * largest_in (range Bs t) + product_absolute A +
+                      read_error A w (largest_in (box_at Bs k))
+    | _ => addition_absolute A
+    end else 0.
 Definition total (l : list R) : R := fold_right Rplus 0 l.
-Definition addition_absolute (A : arithmetic) :=
-  if flushes A then smallest_normal (accumulator A) else 0.
 
 (** The bound: with n additions, terms of magnitude S in all, a sum of magnitude s and leaves that
     err by E, no partial sum exceeds [reach] and the result errs by [sum_error] at most. *)
@@ -180,6 +173,13 @@ Definition reach (A : arithmetic) (n S s E : R) : R :=
 Definition sum_error (A : arithmetic) (n S s E : R) : R :=
   E + n * (unit_roundoff (accumulator A) * ufp (reach A n S s E) + addition_absolute A).
 
+(** The first form, if nothing is flushed: m terms of magnitude S err by this for every m. There is
+    one rounding for each term, but none for the first if products are exact. *)
+Definition first_form_error (A : arithmetic) (m : nat) (S : R) : R :=
+  let E := INR m * product_absolute A in
+  let roundings := INR (if Req_bool (product_relative A) 0 then m - 1 else m) in
+  roundings * (unit_roundoff (accumulator A) * (S + E)) + E.
+
 (** Constants must be numbers: weights of the storage format, other terms of the accumulator's. *)
 Definition constants_fit (A : arithmetic) (t : summand) : Prop :=
   match t with
@@ -188,26 +188,28 @@ Definition constants_fit (A : arithmetic) (t : summand) : Prop :=
   | Constant c => number (accumulator A) c /\ Rabs c <= Omega (accumulator A)
   end.
 
-Definition accepts_sum (A : arithmetic) (Bs : list interval) ts (ds : list R) (B : interval) :=
-  let low := total (map (fun t => fst (range Bs t)) ts) in
-  let high := total (map (fun t => snd (range Bs t)) ts) in
+(** Ends of the exact sum; e bounds its error, and no partial sum is out of range. *)
+Definition low Bs ts : R := total (map (fun t => fst (range Bs t)) ts).
+Definition high Bs ts : R := total (map (fun t => snd (range Bs t)) ts).
+Definition errs_by (A : arithmetic) (Bs : list interval) (ts : list summand) (e : R) : Prop :=
+  let m := length (filter (alive Bs) ts) in let n := INR (m - 1) in
   let S := total (map (fun t => largest_in (range Bs t)) ts) in
+  let s := Rmax (Rabs (low Bs ts)) (Rabs (high Bs ts)) in
   let E := total (map (leaf_error A Bs) ts) in
-  let n := INR (length (filter (alive Bs) ts) - 1) in
-  let s := Rmax (Rabs low) (Rabs high) in
-  let error := sum_error A n S s E in
   n * unit_roundoff (accumulator A) < 1 /\ reach A n S s E <= Omega (accumulator A) /\
+    e = sum_error A n S s E \/
+  flushes A = false /\ S + first_form_error A m S <= Omega (accumulator A) /\
+    e = first_form_error A m S.
+Definition accepts_sum (A : arithmetic) (Bs : list interval) ts (ds : list R) (B : interval) :=
   Forall (constants_fit A) ts /\ Forall (fun d => 0 < d) ds /\
-  exists y y',
-    finish A ds (fl_up (accumulator A) (low - error)) = Some y /\ fst B <= y /\
-    finish A ds (fl_down (accumulator A) (high + error)) = Some y' /\ y' <= snd B.
+  exists e y y', errs_by A Bs ts e /\
+    finish A ds (fl_up (accumulator A) (low Bs ts - e)) = Some y /\ fst B <= y /\
+    finish A ds (fl_down (accumulator A) (high Bs ts + e)) = Some y' /\ y' <= snd B.
 
-(** A local kernel must keep to the interval on all numbers in its operands' intervals;
-    [Shapes.v] has the tests of ends that imply it. *)
+(** A local kernel keeps to B on all numbers in its operands' intervals; tests: [Shapes.v]. *)
 Definition accepts_local (A : arithmetic) Bs (kernel : list R -> option R -> Prop) ks B : Prop :=
-  forall (xs : list R) (o : option R),
-    Forall2 inside xs (map (box_at Bs) ks) -> Forall (number (storage A)) xs -> kernel xs o ->
-    exists y, o = Some y /\ inside y B /\ number (storage A) y.
+  forall xs o, Forall2 inside xs (map (box_at Bs) ks) -> Forall (number (storage A)) xs ->
+    kernel xs o -> exists y, o = Some y /\ inside y B /\ number (storage A) y.
 
 Definition accepts (A : arithmetic) (Bs : list interval) (v : node) (B : interval) : Prop :=
   match v with
@@ -226,15 +228,13 @@ Inductive encloses (A : arithmetic) : list node -> list interval -> list interva
 (** i is the one index of the largest entry: of numbers; of intervals (the pairwise test). *)
 Definition top (i : nat) (z : list R) : Prop :=
   (i < length z)%nat /\ forall j, (j < length z)%nat -> j <> i -> nth j z 0 < nth i z 0.
-
 Definition leads (i : nat) (Bs : list interval) : Prop :=
   (i < length Bs)%nat /\
   forall j, (j < length Bs)%nat -> j <> i -> snd (nth j Bs (0, 0)) < fst (nth i Bs (0, 0)).
 
 (** Every execution of the program from [xs] stays in range, and its argmax is i. *)
 Definition always_top (A : arithmetic) (P : program) (xs : list R) (i : nat) : Prop :=
-  forall o, runs A (nodes P) xs o ->
-    exists ys, o = Some ys /\ top i (map (at_index ys) (outputs P)).
+  forall o, runs A (nodes P) xs o -> exists z, o = Some z /\ top i (map (at_index z) (outputs P)).
 
 (** M32 and M16 are two programs (the second with rounded weights), each with its arithmetic. If
     accepted intervals of both pass the pairwise test for one class, every execution of both, from

@@ -24,7 +24,7 @@ Definition leaf (A : arithmetic) (t : term) : R :=
       if Req_bool (a * b) 0 then 0
       else product_relative A * Rabs (a * b) + product_absolute A +
            read_error A a (Rabs b)
-  | Number _ => 0
+  | Number c => if Req_bool c 0 then 0 else addition_absolute A
   end.
 Definition leaves (A : arithmetic) (l : list term) : R := total (map (leaf A) l).
 Definition fits (A : arithmetic) (t : term) : Prop :=
@@ -42,10 +42,7 @@ Lemma total_permuted l l' : Permutation l l' -> total l = total l'.
 Proof. induction 1; simpl; lra. Qed.
 
 Lemma total_nonneg {T} (g : T -> R) l : (forall t, 0 <= g t) -> 0 <= total (map g l).
-Proof.
-  intros H; induction l as [|t l IH]; simpl; [lra|].
-  specialize (H t); lra.
-Qed.
+Proof. intros H; induction l as [|t l IH]; simpl; [lra|specialize (H t); lra]. Qed.
 
 Lemma exact_app l l' : exact (l ++ l') = exact l + exact l'.
 Proof. unfold exact; rewrite map_app; apply total_app. Qed.
@@ -78,9 +75,7 @@ Lemma count_app l l' : count (l ++ l') = (count l + count l')%nat.
 Proof. unfold count; rewrite filter_app; apply app_length. Qed.
 
 Lemma count_permuted l l' : Permutation l l' -> count l = count l'.
-Proof.
-  unfold count; induction 1; simpl; repeat destruct (negb _); simpl; congruence.
-Qed.
+Proof. unfold count; induction 1; simpl; repeat destruct (negb _); simpl; congruence. Qed.
 
 Lemma count_zero t l : value t = 0 -> count (t :: l) = count l.
 Proof. intros H; unfold count; simpl; rewrite H, Req_bool_true by reflexivity; reflexivity. Qed.
@@ -116,8 +111,7 @@ Proof.
 Qed.
 
 Lemma operand_permuted l l' : Permutation l l' -> operand l = operand l'.
-Proof.
-  intros H; unfold operand; rewrite (magnitude_permuted _ _ H), (exact_permuted _ _ H); reflexivity.
+Proof. intros H; unfold operand; now rewrite (magnitude_permuted _ _ H), (exact_permuted _ _ H).
 Qed.
 
 Lemma operand_app_r l l' : operand l' <= operand (l ++ l').
@@ -154,8 +148,8 @@ Qed.
 
 Lemma leaf_nonneg A t : coherent A -> 0 <= leaf A t.
 Proof.
-  intros HA; destruct t as [a b|c]; simpl; [|lra].
-  destruct (Req_bool _ _); [lra|].
+  intros HA; destruct t as [a b|c]; simpl; destruct (Req_bool _ _); try lra;
+    [|apply addition_absolute_nonneg].
   pose proof (underflow_le A HA).
   pose proof (Rmult_le_pos _ _ (product_relative_nonneg A) (Rabs_pos (a * b))).
   pose proof (read_error_nonneg A a (Rabs b) (Rabs_pos b)); lra.
@@ -165,20 +159,20 @@ Lemma leaves_nonneg A l : coherent A -> 0 <= leaves A l.
 Proof. intros HA; apply total_nonneg; intros t; apply leaf_nonneg, HA. Qed.
 
 Lemma leaf_zero A t : value t = 0 -> leaf A t = 0.
-Proof. destruct t; simpl; intros H; [rewrite H, Req_bool_true|]; reflexivity. Qed.
+Proof. destruct t; simpl; intros H; rewrite H, Req_bool_true; reflexivity. Qed.
 
 (** ** 3. One operation *)
 
 (** What is read is a number, and not larger in magnitude. *)
-Lemma reads_number A x x' : number (storage A) x -> reads A x x' ->
-  number (storage A) x' /\ Rabs x' <= Rabs x.
+Lemma reads_number A F x x' : number F x -> reads A F x x' ->
+  number F x' /\ Rabs x' <= Rabs x.
 Proof.
   intros Hx [-> | (_ & _ & ->)]; [split; [exact Hx|lra]|].
   split; [apply number_0|rewrite Rabs_R0; apply Rabs_pos].
 Qed.
 
 (** A factor that is flushed is below 2^emin: the product loses that times the other factor. *)
-Lemma reads_product A a b a' b' : reads A a a' -> reads A b b' ->
+Lemma reads_product A a b a' b' : reads A (storage A) a a' -> reads A (storage A) b b' ->
   Rabs (a' * b' - a * b) <= read_error A a (Rabs b).
 Proof.
   intros Ha Hb; pose proof (read_error_nonneg A a (Rabs b) (Rabs_pos b)) as P.
@@ -191,6 +185,15 @@ Proof.
     destruct (Rlt_bool _ _); nra.
   - rewrite Hf, Rlt_bool_true, Rmult_0_l, Rminus_0_l, Rabs_Ropp, Rabs_mult by exact Hx; intros _.
     nra.
+Qed.
+
+(** A number that is read errs by its leaf. *)
+Lemma reads_leaf A c c' : reads A (accumulator A) c c' -> Rabs (c' - c) <= leaf A (Number c).
+Proof.
+  intros H; simpl; pose proof (addition_absolute_nonneg A) as P.
+  destruct (Req_bool_spec c 0) as [->|_], H as [-> | (Hf & Hc & ->)];
+    rewrite ?Rminus_diag_eq, ?Rabs_R0 by reflexivity; try lra.
+  unfold addition_absolute; rewrite Hf, Rminus_0_l, Rabs_Ropp; lra.
 Qed.
 
 (** A result in range is rounded, or flushed if it is below 2^emin. *)
@@ -227,11 +230,11 @@ Qed.
 (** A product errs by its leaf: operands flushed, then rounded or flushed. *)
 Lemma stores_product A a b a' b' o : coherent A -> fits A (Product a b) ->
   Rabs (a * b) <= Omega (accumulator A) ->
-  reads A a a' -> reads A b b' -> stores A (a' * b') o ->
+  reads A (storage A) a a' -> reads A (storage A) b b' -> stores A (a' * b') o ->
   exists y, o = Some y /\ number (accumulator A) y /\ Rabs (y - a * b) <= leaf A (Product a b).
 Proof.
   intros HA (Na & Nb) Hab Ha Hb Ho.
-  destruct (reads_number A a a' Na Ha) as (Na' & La), (reads_number A b b' Nb Hb) as (Nb' & Lb).
+  destruct (reads_number A _ a a' Na Ha) as (Na' & La), (reads_number A _ b b' Nb Hb) as (Nb' & Lb).
   assert (L : Rabs (a' * b') <= Rabs (a * b)).
   { rewrite !Rabs_mult; apply Rmult_le_compat; try apply Rabs_pos; assumption. }
   destruct (stores_some A (a' * b') o HA ltac:(lra) Ho) as (y & -> & Hy & K).
@@ -280,21 +283,22 @@ Proof.
   assert (Hg : 0 <= g).
   { pose proof (unit_roundoff_pos (accumulator A)); pose proof (ufp_nonneg R).
     pose proof (addition_absolute_nonneg A); unfold g; nra. }
-  induction Hsum as [|c|a b a' b' o Ha Hb Ho|l l' s s' o C C' _ IH _ IH' Ho
+  induction Hsum as [|c c' Hc|a b a' b' o Ha Hb Ho|l l' s s' o C C' _ IH _ IH' Ho
       |a b a' b' l s o Hab C Ha Hb _ IH Ho|t l o Ht _ IH|l l' _ IH|l l' o Hp _ IH];
     intros Hfit HQ HE Hn.
   - exists 0; unfold exact, leaves; simpl; rewrite Rminus_0_r, Rabs_R0.
     repeat split; [apply number_0|lra].
-  - exists c; inversion_clear Hfit; unfold exact; simpl.
-    replace (c - (c + 0)) with 0 by ring; rewrite Rabs_R0.
-    repeat split; [assumption|].
-    apply Rplus_le_le_0_compat; [apply leaves_nonneg, HA|apply Rmult_le_pos; [apply pos_INR|lra]].
+  - exists c'; inversion_clear Hfit as [|? ? N _].
+    destruct (reads_number A _ c c' N Hc) as (N' & _); pose proof (reads_leaf A c c' Hc) as D.
+    pose proof (Rmult_le_pos _ g (pos_INR (count [Number c] - 1)) Hg).
+    repeat split; [exact N'|].
+    rewrite exact_cons, leaves_cons; unfold exact, leaves; simpl total; simpl value.
+    rewrite !Rplus_0_r; lra.
   - inversion_clear Hfit as [|? ? Fab _].
     pose proof (exact_le_operand [Product a b]) as L.
     pose proof (leaves_nonneg A [Product a b] HA).
     pose proof (Rmult_le_compat_r g _ _ Hg Hn).
-    assert (K : 0 <= INR (count [Product a b] - 1) * g)
-      by (apply Rmult_le_pos; [apply pos_INR|lra]).
+    pose proof (Rmult_le_pos _ g (pos_INR (count [Product a b] - 1)) Hg) as K.
     assert (X : exact [Product a b] = a * b) by (unfold exact; simpl; ring).
     assert (V : leaves A [Product a b] = leaf A (Product a b)) by (unfold leaves; simpl; ring).
     rewrite X, V in *.
@@ -320,7 +324,7 @@ Proof.
         with (y - (s + s') + (s - exact l + (s' - exact l'))) by ring.
       eapply Rle_trans; [apply Rabs_triang|]; fold g in D''; lra.
   - inversion_clear Hfit as [|? ? Fab F]; destruct Fab as (Na & Nb).
-    destruct (reads_number A a a' Na Ha) as (Na' & _), (reads_number A b b' Nb Hb) as (Nb' & _).
+    destruct (reads_number A _ a a' Na Ha) as (Na' & _), (reads_number A _ b b' Nb Hb) as (Nb' & _).
     pose proof (reads_product A a b a' b' Ha Hb) as P.
     pose proof (operand_app_r [Product a b] l) as Q'; simpl app in Q'.
     pose proof (exact_le_operand (Product a b :: l)) as L.

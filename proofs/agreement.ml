@@ -12,6 +12,8 @@ let rec positive n =
 
 let z n = if n = 0 then Z0 else if n > 0 then Zpos (positive n) else Zneg (positive (-n))
 
+let rec nat n = if n = 0 then O else S (nat (n - 1))
+
 let hexadecimal p =
   let rec bits p = match p with XH -> [ 1 ] | XO p -> 0 :: bits p | XI p -> 1 :: bits p in
   let rec digits low = function
@@ -88,6 +90,22 @@ let answer line =
       let c_y = number () in
       let lower, upper = noiseQ f slope low high c_y (number ()) in
       [ shown lower; shown upper ]
+  | "check_sum" ->
+      (* k, then low, high and weight of k operands; 0, or 1 and a bias; low and high of the result.
+         Is it accepted? Then the least interval that is. *)
+      let a = arithmetic () in
+      let k = int_of_string (word ()) in
+      let low_high () = let low = number () in (low, number ()) in
+      let operands = List.init k (fun _ -> let box = low_high () in (box, number ())) in
+      let bias = if word () = "1" then [ ConstantQ (number ()) ] else [] in
+      let boxes = List.map fst operands in
+      let summands = List.mapi (fun i (_, w) -> WeightedQ (w, nat i)) operands @ bias in
+      let least =
+        match image_sum a boxes summands [] with
+        | Some (low, high) -> [ shown low; shown high ]
+        | None -> [ "none"; "none" ]
+      in
+      (if check_sum a boxes summands [] (low_high ()) then "1/1" else "0/1") :: least
   | _ -> failwith line
 
 let () =

@@ -115,7 +115,7 @@ LEAKY_RELU = Op(
     targets=("aten.leaky_relu.default", "aten.leaky_relu_.default"),
     meaning="y = x where x > 0, slope x elsewhere",
     rounds="the product with the slope, used in binary32: in binary32, then on store",
-    lemma="proved: leaky_accepted, one_operation",
+    lemma="proved: leaky_accepted, either_accepted, one_operation",
     call=torch.nn.functional.leaky_relu,
     enclose=_leaky,
     relate=_relate_leaky,

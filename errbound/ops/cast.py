@@ -37,7 +37,7 @@ CAST = Op(
     targets=("aten.to.dtype",),
     meaning="y = x, rounded to the dtype named",
     rounds="once, on store",
-    lemma="proved: rounding_cell",
+    lemma="proved: rounding_cell; programs of several formats: paper",
     call=_call,
     enclose=_enclose,
     relate=_relate,

@@ -61,7 +61,7 @@ def _moving(
         targets=targets,
         meaning=meaning,
         rounds="never",
-        lemma="proved: moving",
+        lemma="proved: moving, selection_accepted",
         call=call,
         enclose=enclose or both_ends(call),
         exact=exact or renumbered,

@@ -278,7 +278,7 @@ BATCH_NORM = Op(
     meaning="y = (x - mean) / sqrt(var + eps) * w + b, per channel",
     rounds="alpha and beta in binary32; fma(x, alpha, beta) or its two operations in binary32; the "
     "store",
-    lemma="proved: norm_widened, one_operation; the formula is measured bit by bit",
+    lemma="proved: norm_widened, one_operation; the formula is measured bit by bit (CUDA: paper)",
     call=_call,
     enclose=_enclose,
     relate=_relate,

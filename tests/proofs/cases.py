@@ -208,11 +208,13 @@ def height_cases(row: Row, rng: np.random.Generator, height: int) -> Family:
 
 
 def sum_error_cases(
-    row: Row, rng: np.random.Generator, work: Working, relative: float, absolute: float
-) -> Family:
-    binades = (-300, 300) if work is DOUBLE else (-90, 90)
+    row: Row, rng: np.random.Generator, work: Working, relative: float, absolute: float,
+    tiny: tuple[int, int] | None = None,
+) -> Family:  # fmt: skip
+    """``tiny``: binades, of sums about the smallest normal number of ``work``."""
+    binades = tiny or ((-300, 300) if work is DOUBLE else (-90, 90))
     least = 0 if absolute == 0.0 else 1  # a sum of no terms is 0
-    sums = Sums.draw(row, rng, 1500, work, binades, longest(row), least)
+    sums = Sums.draw(row, rng, 400 if tiny else 1500, work, binades, longest(row), least)
 
     def found() -> list[Exact]:
         return fractions(
@@ -225,7 +227,9 @@ def sum_error_cases(
     # What underflows is covered by constants.
     slack = 4 * (Fraction(work.tiny) + Fraction(work.min_normal))
     return Family(
-        f"sum_error, {work.dtype}, {row.name}, absolute {absolute}",
+        f"sum_error tiny, {work.dtype}, {row.name}"
+        if tiny
+        else f"sum_error, {work.dtype}, {row.name}, absolute {absolute}",
         [bound_line("sum_error", row, case, relative, absolute) for case in sums.cases],
         found,
         factor=JUMP,

@@ -6,20 +6,17 @@ them an OCaml program on Coq's own integers, which reads all cases once. Compare
 * equal: ``nearest``, ``ulp``, ``ufp_`` and the rows that ``accumulation`` makes;
 * Python at or above Coq (outward), but not absurdly: ``_master``, ``_first_form``,
   ``_height_form`` (``any_order`` takes one of them), ``sum_error`` in binary64 and binary32, with
-  and without absolute terms; the ends of the staircase's noise, Python's outside of Coq's.
+  and without absolute terms, at the edges of what it promises (``edges.py``); the ends of the
+  staircase's noise, Python's outside of Coq's.
 """
 
 from __future__ import annotations
 
 import math
-import os
-import shutil
-import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -52,12 +49,11 @@ from tests.proofs.cases import (
     ufp_cases,
     ulp_cases,
 )
+from tests.proofs.edges import edges
+from tests.proofs.extracted import Program
+from tests.proofs.mutants import mutate
 
-PROOFS = Path(__file__).parents[2] / "proofs"
-SOURCES = ("Statement.v", "Format.v", "Cell.v", "Rational.v", "Compute.v", "Extract.v")
-
-
-# --- the program ---------------------------------------------------------------------------------
+# --- the cases -----------------------------------------------------------------------------------
 
 
 def families() -> Iterator[Family]:
@@ -82,6 +78,7 @@ def families() -> Iterator[Family]:
         if row.accumulator is BINARY32:
             for work in (DOUBLE, SINGLE):
                 yield relative_cases(row, rng, work)
+    yield from edges(rng)
     for fmt in (BINARY16, BFLOAT16, E4M3, E5M2):
         for slope in (0.0, 1.0, 0.5, 77 / 256):
             for dtype in (torch.float64, torch.float32):
@@ -99,44 +96,15 @@ class Answered:
         return self.families[name].check(self.answers[name])
 
 
-def parsed(line: str) -> list[Exact]:
-    fields = [field.split("/") for field in line.split()]
-    return [Fraction(int(f[0], 16), int(f[1], 16)) if len(f) == 2 else None for f in fields]
-
-
-def call(folder: Path, *command: str, text: str | None = None) -> str:
-    done = subprocess.run(command, cwd=folder, input=text, capture_output=True, text=True)
-    assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}"
-    return done.stdout
-
-
 @pytest.fixture(scope="module")
-def answered(tmp_path_factory: pytest.TempPathFactory) -> Answered:
-    missing = [tool for tool in ("coqc", "ocamlfind") if shutil.which(tool) is None]
-    if not missing:
-        library = Path(call(PROOFS, "coqc", "-where").strip())
-        missing += [] if (library / "user-contrib" / "Flocq").is_dir() else ["Flocq"]
-    if missing:
-        message = f"not installed: {', '.join(missing)}; Python and Coq are not compared"
-        if os.environ.get("ERRBOUND_REQUIRE_COQ"):
-            pytest.fail(message)
-        pytest.skip(message)
-    folder = tmp_path_factory.mktemp("proofs")
-    for name in (*SOURCES, "agreement.ml"):
-        shutil.copy(PROOFS / name, folder)
-    for name in SOURCES:
-        call(folder, "coqc", "-Q", ".", "Errbound", name)
-    program = ("formulas.mli", "formulas.ml", "agreement.ml")
-    call(folder, "ocamlfind", "ocamlopt", "-w", "-a", *program, "-o", "agreement")
+def answered(program: Program) -> Answered:
     every = list(families())
     found = {family.name: family for family in every}
     assert len(found) == len(every)
-    text = "".join(f"{line}\n" for family in found.values() for line in family.lines)
-    lines = call(folder, "./agreement", text=text).splitlines()
-    assert len(lines) == text.count("\n")
+    lines = program([line for family in every for line in family.lines])
     at, answers = 0, {}
     for name, family in found.items():
-        answers[name] = [parsed(line) for line in lines[at : at + len(family.lines)]]
+        answers[name] = lines[at : at + len(family.lines)]
         at += len(family.lines)
     return Answered(found, answers)
 
@@ -210,6 +178,60 @@ def test_a_smaller_bound_is_detected(answered: Answered, monkeypatch: pytest.Mon
     with monkeypatch.context() as patch:
         patch.setattr(rounding, "nearest", lambda x, fmt: x.to(fmt.dtype).double())
         assert fails(answered, near)
+
+
+RELATIVE, SUM = "_relative_error crossing", "sum_error crossing"
+IN_SINGLE, IN_DOUBLE = "torch.float32, float16 in float32", "torch.float64, float16 in float32"
+PRODUCTS = "torch.float64, float32 in float32"
+LARGE = f"relative {2.0**-12}"
+FAULTS = [
+    # function, its text, the fault, which family notices
+    (
+        "_relative_error", "/ (1.0 - kappa))", ")",
+        f"{RELATIVE}, 4000 terms, {IN_DOUBLE}, relative 0.0, roundings 0",
+    ),
+    (
+        "_relative_error", "alpha=1.0 + 2.0 * (acc.product + relative))", "alpha=1.0)",
+        f"{RELATIVE}, 3 terms, {IN_DOUBLE}, {LARGE}, roundings 0",
+    ),
+    (
+        "_relative_error", "2.0 * (acc.product + relative)", "2.0 * relative",
+        f"{RELATIVE}, 3 terms, {PRODUCTS}, relative 0.0, roundings 0",
+    ),
+    (
+        "_relative_error", "inflate(roundings + 12)", "inflate(12)",
+        f"{RELATIVE}, 3 terms, {IN_SINGLE}, relative 0.0, roundings 1000",
+    ),
+    (
+        "_relative_error", "inflate(roundings + 12)", "inflate(12)",
+        f"{RELATIVE}, 3 terms, {PRODUCTS}, relative 0.0, roundings 1000",
+    ),
+    ("sum_error", "kappa * work.min_normal + work.tiny", "0.0", f"sum_error tiny, {IN_DOUBLE}"),
+    ("sum_error", "kappa * work.min_normal + work.tiny", "0.0", f"sum_error tiny, {IN_SINGLE}"),
+    ("sum_error", "kappa * work.min_normal +", "", f"sum_error tiny, {IN_SINGLE}"),
+    ("sum_error", "min_normal + work.tiny", "min_normal", f"sum_error tiny, {IN_DOUBLE}"),
+    (
+        "sum_error", "inflate(roundings + 8)", "inflate(8)",
+        f"{SUM}, {IN_DOUBLE}, relative 0.0, roundings 1000",
+    ),
+    (
+        "sum_error", "(0.5 + acc.product + relative)", "(0.5 + acc.product)",
+        f"{SUM}, {IN_SINGLE}, {LARGE}, roundings 1000",
+    ),
+    (
+        "sum_error", "(0.5 + acc.product + relative)", "(0.5 + relative)",
+        f"{SUM}, {PRODUCTS}, relative 0.0, roundings 0",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "old", "new", "family"), FAULTS)
+def test_a_part_of_the_bound_left_out_is_detected(
+    answered: Answered, monkeypatch: pytest.MonkeyPatch, name: str, old: str, new: str, family: str
+) -> None:
+    assert not fails(answered, family)
+    mutate(monkeypatch, summation, name, old, new)
+    assert fails(answered, family)
 
 
 def test_one_bound_one_step_too_small_is_detected(answered: Answered) -> None:
