@@ -105,6 +105,9 @@ Print Assumptions first_form_products.
 Goal True. idtac "== first_form_bound". Abort.
 Check first_form_bound.
 Print Assumptions first_form_bound.
+Goal True. idtac "== toward_zero". Abort.
+Check toward_zero.
+Print Assumptions toward_zero.
 Goal True. idtac "== errs_by_sound". Abort.
 Check errs_by_sound.
 Print Assumptions errs_by_sound.

@@ -5,8 +5,8 @@
     that each depends on. *)
 
 From Errbound Require
-  Rounding Innocuous Inflation Cell Sum Orders FirstForm Contraction Shapes Kernels Softmax
-  Network Margin Backward Executions Cascade Ties Rational Compute Check Example.
+  Rounding Innocuous Inflation Cell Sum Orders FirstForm TowardZero Contraction Shapes Kernels
+  Softmax Network Margin Backward Executions Cascade Ties Rational Compute Check Example.
 
 (** ** Numbers and roundings *)
 
@@ -48,6 +48,7 @@ Definition height_form := @Orders.height_form.
 Definition first_form := @FirstForm.first_form.
 Definition first_form_products := @FirstForm.first_form_products.
 Definition first_form_bound := @FirstForm.first_form_bound.
+Definition toward_zero := @TowardZero.toward_zero.
 Definition errs_by_sound := @Contraction.errs_by_sound.
 Definition accepts_sum_sound := @Contraction.accepts_sum_sound.
 Definition midpoint_form := @Contraction.midpoint_form.
