@@ -345,6 +345,13 @@ Proof.
   rewrite sum_plus, sum_scale, !sum_unit by easy. ring.
 Qed.
 
+(** The j-th output is the value at the j-th index of the outputs. *)
+Lemma at_output ys outs j : (j < length outs)%nat ->
+  nth j (map (at_index ys) outs) 0 = at_index ys (nth j outs 0%nat).
+Proof.
+  intros J. rewrite nth_indep with (d' := at_index ys 0) by now rewrite map_length. apply map_nth.
+Qed.
+
 (** If the backward bound of z_i - z_j is positive for every other class j, class i is the top in
     every execution that keeps to the relations. Each pair has coefficients of its own. *)
 Theorem pairwise_from_backward N A c low high gamma r rad ys outs i
@@ -362,10 +369,8 @@ Theorem pairwise_from_backward N A c low high gamma r rad ys outs i
   top i (map y outs).
 Proof.
   intros y z rel radius pos Hr Hout il H. rewrite Forall_forall in Hout.
-  assert (at_z : forall j, (j < length outs)%nat -> nth j (map y outs) 0 = y (z j)).
-  { intros j jl. rewrite nth_indep with (d' := y 0%nat) by now rewrite map_length.
-    apply map_nth. }
-  split; rewrite map_length; [exact il|]. intros j jl ji. rewrite !at_z by easy.
+  split; unfold y; rewrite map_length; [exact il|]. intros j jl ji. rewrite !at_output by easy.
+  change (y (z j) < y (z i)).
   destruct (H j jl ji) as [comp P].
   pose proof (backward_bound_computed N A c (difference (z i) (z j)) (g j) low high gamma r (t j)
     rad y rel radius pos Hr comp) as B.

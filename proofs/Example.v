@@ -17,7 +17,7 @@
     [in_range_execution_exists]), [Rational.v], [Check.v]. *)
 
 From Coq Require Import Reals List QArith Qreals Lra.
-From Errbound Require Import Statement Network Rational Check.
+From Errbound Require Import Statement Format Network Rational Check.
 Import ListNotations.
 Open Scope R_scope.
 
@@ -155,7 +155,7 @@ Lemma point_enclosed :
 Proof.
   repeat split.
   - apply inside_computed; vm_compute; reflexivity.
-  - apply numbers_computed; [apply well_formed_binary16 | vm_compute; reflexivity].
+  - apply numbers_computed; [apply binary16_well_formed | vm_compute; reflexivity].
   - apply check_program_sound; [apply coherent_cpu16 | vm_compute; reflexivity].
 Qed.
 
@@ -189,7 +189,7 @@ Proof.
   assert (I : Forall2 inside (map Q2R point) (map boxR inputs))
     by (apply inside_computed; vm_compute; reflexivity).
   assert (N : Forall (number binary32) (map Q2R point))
-    by (apply numbers_computed; [apply well_formed_binary32 | vm_compute; reflexivity]).
+    by (apply numbers_computed; [apply binary32_well_formed | vm_compute; reflexivity]).
   repeat split; [exact I | exact N | exact (perturbed_M32 _ I N) |].
   destruct point_enclosed as (I16 & N16 & G); rewrite point16_correct.
   refine (always_top_sound cpu16 _ _ _ _ 2 coherent_cpu16 G _ I16 N16).

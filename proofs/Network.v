@@ -143,26 +143,13 @@ Qed.
 
 (** ** 4. Two executions that differ *)
 
-(** A format is well formed if its largest number has at most p bits and is not subnormal. *)
-Lemma format_well_formed p q m e :
-  (1 < p)%Z -> (0 < m < 2 ^ p)%Z -> (q + p - 1 <= e)%Z ->
-  well_formed (Format p q (Float radix2 m e)).
-Proof.
-  intros P M E. split; [easy|]. split.
-  - apply generic_format_FLT. exists (Float radix2 m e); simpl; [easy | | lia].
-    rewrite Z.abs_eq by lia. apply M.
-  - unfold Omega, F2R, smallest_normal. simpl.
-    apply Rle_trans with (bpow radix2 e); [apply bpow_le; lia|].
-    rewrite <- (Rmult_1_l (bpow radix2 e)) at 1. apply Rmult_le_compat_r; [apply bpow_ge_0|].
-    apply IZR_le. lia.
-Qed.
-
 (** The arithmetics of the analysis are coherent: 16-bit storage or binary32, sums in binary32. *)
 Theorem known_coherent F b :
   F = binary16 \/ F = bfloat16 \/ F = binary32 -> coherent (Arithmetic F binary32 b).
 Proof.
   intros H. unfold coherent. simpl.
-  destruct H as [-> | [-> | ->]]; do 2 (split; [now apply format_well_formed|]);
+  destruct H as [-> | [-> | ->]]; do 2 (split;
+    [auto using binary16_well_formed, bfloat16_well_formed, binary32_well_formed|]);
     do 2 (split; [easy|]); unfold Omega, F2R; simpl; lra.
 Qed.
 
@@ -171,7 +158,7 @@ Lemma rounded_exact m e :
   (Z.abs m < 2 ^ 24)%Z -> (-149 <= e <= 0)%Z ->
   rounded binary32 (IZR m * bpow radix2 e) = Some (IZR m * bpow radix2 e).
 Proof.
-  intros M E. assert (W : well_formed binary32) by now apply format_well_formed.
+  intros M E. assert (W := binary32_well_formed).
   rewrite rounded_some, fl_id; trivial.
   - apply generic_format_FLT. now exists (Float radix2 m e).
   - rewrite Rabs_mult, <- abs_IZR, (Rabs_pos_eq (bpow radix2 e)) by apply bpow_ge_0.
@@ -204,7 +191,7 @@ Proof.
   assert (R1 : rounded binary32 1 = Some 1).
   { generalize (rounded_exact 1 0). simpl bpow. rewrite Rmult_1_r. intros H. now apply H. }
   assert (R2 : rounded binary32 (1 + e) = Some 1).
-  { rewrite rounded_some; [f_equal; apply tie_to_one | now apply format_well_formed|].
+  { rewrite rounded_some; [f_equal; apply tie_to_one | apply binary32_well_formed|].
     rewrite Rabs_pos_eq; unfold Omega, F2R, e; simpl; lra. }
   assert (R3 : rounded binary32 (e + e) = Some (e + e)).
   { replace (e + e) with (IZR 1 * bpow radix2 (-23)) by (unfold e; simpl; lra).

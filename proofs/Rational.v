@@ -305,12 +305,3 @@ Proof.
   unfold smallest_normalQ; rewrite Q2R_pow, OmegaQ_correct; intros ((p & N) & L).
   rewrite <- OmegaQ_correct at 1; now repeat split; try apply numberQ_correct.
 Qed.
-
-Lemma well_formed_binary16 : well_formed binary16.
-Proof. now apply well_formedQ_correct. Qed.
-
-Lemma well_formed_bfloat16 : well_formed bfloat16.
-Proof. now apply well_formedQ_correct. Qed.
-
-Lemma well_formed_binary32 : well_formed binary32.
-Proof. now apply well_formedQ_correct. Qed.

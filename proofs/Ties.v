@@ -47,15 +47,11 @@ Theorem cascade_first A X P i xs : coherent A -> proved_first A X P i -> numbers
 Proof.
   intros C ((Bs & H) & L & T) I o Y.
   destruct (refined_sound A X _ Bs C H xs o I Y) as (ys & -> & _). exists ys. split; [easy|].
-  assert (at_z : forall j, (j < length (outputs P))%nat ->
-    nth j (map (at_index ys) (outputs P)) 0 = at_index ys (nth j (outputs P) 0%nat)).
-  { intros j J. rewrite nth_indep with (d' := at_index ys 0) by now rewrite map_length.
-    apply map_nth. }
   split; rewrite map_length; [easy|]. split; intros j J.
-  - rewrite !at_z by easy. destruct (PeanoNat.Nat.eq_dec j i) as [-> | D]; [lra|].
+  - rewrite !at_output by easy. destruct (PeanoNat.Nat.eq_dec j i) as [-> | D]; [lra|].
     destruct (T j J D) as (Cs & H' & G & _). apply not_behind_follows in G.
     now apply (follows_holds A X _ Cs _ xs ys (refined_sound A X _ Cs C H') G I Y).
-  - rewrite !at_z by lia. destruct (T j) as (Cs & H' & _ & G); try lia.
+  - rewrite !at_output by lia. destruct (T j) as (Cs & H' & _ & G); try lia.
     specialize (G J). apply exceeds_follows in G.
     now apply (follows_holds A X _ Cs _ xs ys (refined_sound A X _ Cs C H') G I Y).
 Qed.
